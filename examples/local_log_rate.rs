@@ -55,7 +55,7 @@ fn measure(dir: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     println!("poll: {:.0} records/s", seen as f64 / began.elapsed().as_secs_f64());
-    for (risks, scores) in [(10, 10), (1_000, 1_000), (10_000, 10_000)] {
+    for (risks, scores) in [(10, 10), (100, 100), (1_000, 1_000), (10_000, 10_000)] {
         let mut times = Vec::new();
         for round in 0..COMMITS.min(2_000_000 / (risks + scores)) {
             let began = monotonic();
