@@ -19,7 +19,7 @@ use super::frontier::{Heard, frontier};
 use super::owned::{Lane, OwnedShard, Queued};
 use super::settings::{Break, WorkerSettings};
 use crate::engine::event::{Event, Intake, RawRecord, Reason, Refusal};
-use crate::engine::shard::{Input, Shard, Verdict};
+use crate::engine::{Input, Shard, Verdict};
 use crate::log::{RecordBatch, RecordRef};
 
 /// What may still be added to the commit by this shard.

@@ -6,7 +6,7 @@
 //! limited + dead-lettered` at any moment. Muted replay is counted apart.
 
 use crate::engine::event::{Kind, Reason};
-use crate::engine::shard::Verdict;
+use crate::engine::Verdict;
 
 /// Kinds of event, and one place for records that could not be decoded.
 pub const CONSUMED_KINDS: usize = Kind::ALL.len() + 1;

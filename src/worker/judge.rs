@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::format::{Listed, Marker};
-use crate::engine::partition::PageId;
+use crate::engine::PageId;
 
 /// The best readable copy of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
