@@ -11,6 +11,8 @@
 mod faults;
 #[path = "simulation/history.rs"]
 mod history;
+#[path = "simulation/live.rs"]
+mod live;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/rng.rs"]
