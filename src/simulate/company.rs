@@ -201,14 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unique_per_account_and_kind() {
+    fn events_decode_and_ids_are_unique_per_account_and_kind() {
         let company = small();
         let mut seen = BTreeSet::new();
         for event in company.history() {
-            let value: serde_json::Value = serde_json::from_slice(&event.json).unwrap();
-            assert_eq!(value["account_id"], *event.account);
-            assert!(value.get(event.kind.name()).is_some());
-            let id = value["id"].as_str().unwrap().to_owned();
+            let id = event.decoded_id();
             assert!(seen.insert((event.account, event.kind, id.clone())), "{id} stands twice");
         }
     }

@@ -34,6 +34,19 @@ impl SimEvent {
     }
 }
 
+#[cfg(test)]
+impl SimEvent {
+    /// The id, once the decoder has accepted every field.
+    pub(super) fn decoded_id(&self) -> String {
+        use crate::engine::event::{PersonKey, decode_json};
+        let event = decode_json(&self.json, &PersonKey::new([7; 16]))
+            .unwrap_or_else(|refusal| panic!("{refusal}: {}", String::from_utf8_lossy(&self.json)));
+        assert_eq!((event.unknown_fields, event.kind()), (0, self.kind));
+        assert_eq!((&*event.account, event.occurred_at_ms), (&*self.account, self.at_ms));
+        event.id.into_owned()
+    }
+}
+
 /// A fact about some account at some time.
 #[derive(Clone, Debug)]
 pub(super) struct Dated {
@@ -132,13 +145,13 @@ impl Fact {
             Fact::Ticket(ticket) => ticket.write(account, &mut fields),
             Fact::Invoice(invoice) => invoice.write(account, &mut fields),
             Fact::Nps { number, score, user } => {
-                fields.id("response_id", &account.id, "-nps-", *number);
+                fields.id("id", &account.id, "-nps-", *number);
                 fields.text("type", "nps");
                 fields.number("score", i64::from(*score));
                 fields.user("respondent", account, *user);
             }
             Fact::Contact { number, role, status, user } => {
-                fields.id("contact_id", &account.id, "-c", *number);
+                fields.id("id", &account.id, "-c", *number);
                 fields.text("role", role_name(*role));
                 fields.text("status", contact_status_name(*status));
                 fields.user("user_id", account, *user);
@@ -158,7 +171,7 @@ impl Fields<'_> {
 
 impl Ticket {
     fn write(&self, account: &Account, fields: &mut Fields<'_>) {
-        fields.id("ticket_id", &account.id, "-t", self.number);
+        fields.id("id", &account.id, "-t", self.number);
         fields.text("priority", priority_name(self.priority));
         fields.text("status", ticket_status_name(self.status));
         fields.time("opened_at", self.opened_ms);
@@ -174,7 +187,7 @@ impl Ticket {
 
 impl Invoice {
     fn write(&self, account: &Account, fields: &mut Fields<'_>) {
-        fields.id("invoice_id", &account.id, "-i", self.number);
+        fields.id("id", &account.id, "-i", self.number);
         fields.number("amount_minor", account.recurring_minor);
         fields.text("currency", account.currency);
         fields.time("issued_at", self.issued_ms);
@@ -186,12 +199,12 @@ impl Invoice {
 
 impl Contract {
     fn write(&self, account: &Account, fields: &mut Fields<'_>) {
-        fields.id("contract_id", &account.id, "-k", self.number);
+        fields.id("id", &account.id, "-k", self.number);
         fields.time("start_at", self.start_ms);
         fields.time("end_at", self.end_ms);
         fields.number("recurring_minor", account.recurring_minor);
         fields.text("currency", account.currency);
-        fields.text("billing_period", billing_name(account.billing));
+        fields.text("billing", billing_name(account.billing));
         fields.number("seats", i64::from(account.seats));
         fields.text("status", contract_status_name(self.status));
         if let Some(renews) = self.renews {

@@ -259,8 +259,7 @@ mod tests {
     }
 
     fn id(event: &SimEvent) -> (String, Kind, String) {
-        let value: serde_json::Value = serde_json::from_slice(&event.json).unwrap();
-        (event.account.to_string(), event.kind, value["id"].as_str().unwrap().to_owned())
+        (event.account.to_string(), event.kind, event.decoded_id())
     }
 
     #[test]

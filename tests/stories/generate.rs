@@ -54,21 +54,20 @@ impl Tale {
     fn tell(&mut self, at: &str, kind: &str, body: &str) {
         let id = format!("e{}", self.events.len() + 1);
         let account = self.account;
-        let line = format!(
-            r#"{{"id":"{id}","account_id":"{account}","occurred_at":"{at}","{kind}":{{{body}}}}}"#
-        );
+        let line =
+            format!(r#"{{"id":"{id}","account_id":"{account}","occurred_at":"{at}","{kind}":{{{body}}}}}"#);
         self.events.push((at.to_owned(), line));
     }
 
     fn contract(&mut self, at: &str, id: &str, start: &str, end: &str, more: &str) {
         let body = format!(
-            r#""contract_id":"{id}","start_at":"{start}T00:00:00Z","end_at":"{end}T00:00:00Z","recurring_minor":2400000,"currency":"EUR","billing_period":"annual","seats":20{more}"#
+            r#""id":"{id}","start_at":"{start}T00:00:00Z","end_at":"{end}T00:00:00Z","recurring_minor":2400000,"currency":"EUR","billing":"annual","seats":20{more}"#
         );
         self.tell(at, "contract", &body);
     }
 
     fn contact(&mut self, at: &str, id: &str, role: &str, status: &str) {
-        let body = format!(r#""contact_id":"{id}","role":"{role}","status":"{status}""#);
+        let body = format!(r#""id":"{id}","role":"{role}","status":"{status}""#);
         self.tell(at, "contact", &body);
     }
 
@@ -112,7 +111,7 @@ impl Tale {
             None => r#""status":"open""#.to_owned(),
         };
         let body = format!(
-            r#""invoice_id":"{id}","amount_minor":200000,"currency":"EUR","issued_at":"{issued}T00:00:00Z","due_at":"{due}T00:00:00Z",{rest}"#
+            r#""id":"{id}","amount_minor":200000,"currency":"EUR","issued_at":"{issued}T00:00:00Z","due_at":"{due}T00:00:00Z",{rest}"#
         );
         self.tell(at, "invoice", &body);
     }
@@ -126,16 +125,12 @@ impl Tale {
     }
 
     fn nps(&mut self, at: &str, id: &str, score: u32, respondent: &str) {
-        let body = format!(
-            r#""response_id":"{id}","type":"nps","score":{score},"respondent":"{respondent}""#
-        );
+        let body = format!(r#""id":"{id}","type":"nps","score":{score},"respondent":"{respondent}""#);
         self.tell(at, "survey", &body);
     }
 
     fn ticket(&mut self, at: &str, id: &str, priority: &str, opened: &str, more: &str) {
-        let body = format!(
-            r#""ticket_id":"{id}","priority":"{priority}","opened_at":"{opened}",{more}"#
-        );
+        let body = format!(r#""id":"{id}","priority":"{priority}","opened_at":"{opened}",{more}"#);
         self.tell(at, "ticket", &body);
     }
 
@@ -171,7 +166,7 @@ fn falling() -> Vec<Story> {
     silent.sparse_logins(date(2026, 4, 15), date(2026, 4, 20));
 
     let mut noisy = Tale::of("pebble", "Pebble Design");
-    let weeks = [14, 8, 17, 11, 9, 15, 12, 10, 16, 7, 13, 3, 12, 14, 9, 13];
+    let weeks = [14u32, 8, 17, 11, 9, 15, 12, 10, 16, 7, 13, 3, 12, 14, 9, 13];
     for (week, total) in weeks.into_iter().enumerate() {
         let monday = date(2026, 1, 5) + i64::try_from(week).unwrap().weeks();
         let counts = [total / 3, total / 3, (total - 2 * (total / 3)).saturating_sub(2)];
@@ -306,8 +301,7 @@ fn supporting() -> Vec<Story> {
     };
     let mut breach = Tale::of("ravenmotors", "Raven Motors");
     breach.sparse_logins(date(2026, 1, 5), date(2026, 3, 30));
-    let (opened, dues) =
-        ("2026-03-03T09:00:00Z", due("2026-03-03T13:00:00Z", "2026-03-06T09:00:00Z"));
+    let (opened, dues) = ("2026-03-03T09:00:00Z", due("2026-03-03T13:00:00Z", "2026-03-06T09:00:00Z"));
     breach.ticket(opened, "t1", "high", opened, &format!(r#""status":"open"{dues}"#));
     let responded = format!(r#""status":"open","first_response_at":"2026-03-03T10:30:00Z"{dues}"#);
     breach.ticket("2026-03-03T10:30:00Z", "t1", "high", opened, &responded);
@@ -315,8 +309,7 @@ fn supporting() -> Vec<Story> {
         r#""status":"solved","first_response_at":"2026-03-03T10:30:00Z","solved_at":"2026-03-08T15:20:00Z"{dues}"#
     );
     breach.ticket("2026-03-08T15:20:00Z", "t1", "high", opened, &solved);
-    let (opened, dues) =
-        ("2026-03-18T10:00:00Z", due("2026-03-18T11:00:00Z", "2026-03-19T10:00:00Z"));
+    let (opened, dues) = ("2026-03-18T10:00:00Z", due("2026-03-18T11:00:00Z", "2026-03-19T10:00:00Z"));
     breach.ticket(opened, "t2", "urgent", opened, &format!(r#""status":"open"{dues}"#));
     let solved = format!(
         r#""status":"solved","first_response_at":"2026-03-18T12:40:00Z","solved_at":"2026-03-18T12:40:00Z"{dues}"#
@@ -325,8 +318,7 @@ fn supporting() -> Vec<Story> {
 
     let mut in_time = Tale::of("oakoptics", "Oak Optics");
     in_time.sparse_logins(date(2026, 1, 5), date(2026, 3, 30));
-    let (opened, dues) =
-        ("2026-03-03T09:00:00Z", due("2026-03-03T10:00:00Z", "2026-03-04T09:00:00Z"));
+    let (opened, dues) = ("2026-03-03T09:00:00Z", due("2026-03-03T10:00:00Z", "2026-03-04T09:00:00Z"));
     in_time.ticket(opened, "t1", "urgent", opened, &format!(r#""status":"open"{dues}"#));
     let responded = format!(r#""status":"open","first_response_at":"2026-03-03T09:40:00Z"{dues}"#);
     in_time.ticket("2026-03-03T09:40:00Z", "t1", "urgent", opened, &responded);
@@ -373,11 +365,7 @@ fn renewing() -> Vec<Story> {
     quarter.invoice_story("i3", "2026-03-01", "2026-03-31", Some("2026-03-27T10:00:00Z"));
     quarter.invoice_story("i4", "2026-04-01", "2026-05-01", None);
 
-    vec![
-        at_risk.named("renewal_at_risk"),
-        calm.named("calm_renewal"),
-        quarter.named("quarter_turns_bad"),
-    ]
+    vec![at_risk.named("renewal_at_risk"), calm.named("calm_renewal"), quarter.named("quarter_turns_bad")]
 }
 
 /// The same lines told otherwise.
