@@ -99,6 +99,8 @@ fn differences_are_found_and_only_those() {
     let wrong = expected.differences(&[seen("late", "2026-01-05")]);
     assert!(wrong.contains("expected: late") && wrong.contains("got: late"), "{wrong}");
     assert!(expected.differences(&[]).contains("expected: late"));
+    let other_rule = expected.differences(&[seen("other", "2026-01-03")]);
+    assert!(other_rule.contains("expected: late") && other_rule.contains("got: other"), "{other_rule}");
     let surplus = expected.differences(&[seen("late", "2026-01-03"), seen("other", "2026-01-03")]);
     assert!(surplus.contains("got: other") && !surplus.contains("late"), "{surplus}");
 }
