@@ -1,0 +1,175 @@
+//! `GET /v1/topics/{topic}`: published records as NDJSON, one object a line, with a long poll.
+//!
+//! ```text
+//! from=beginning | end | 0:17,1:3   where to start (default beginning); partitions that are not
+//!                                   named start at their beginning
+//! last=N                            instead of from: about the last N of every partition
+//! follow=SECONDS                    wait that long for the first record
+//! ```
+//!
+//! The header `accountpulse-next` holds the `from` of the next request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::problem::Problem;
+use super::{OutputTopic, Shared, Store, StoreError, Stored};
+use crate::clock;
+
+/// Longest wait for a first record.
+pub const FOLLOW_MAX_SECS: u64 = 60;
+/// About how much one answer holds per partition.
+const PARTITION_BYTES_MAX: usize = 1024 * 1024;
+/// Where the next request starts.
+pub const NEXT_HEADER: &str = "accountpulse-next";
+
+/// The query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ask {
+    from: Option<String>,
+    last: Option<u64>,
+    follow: Option<u64>,
+}
+
+/// The handler.
+pub async fn get_topic(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    query: Result<Query<Ask>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Some(topic) = OutputTopic::from_name(&name) else {
+        return Err(bad(StatusCode::NOT_FOUND, "the topics are scores, risks and dead-letters"));
+    };
+    let Ok(Query(ask)) = query else {
+        return Err(bad(StatusCode::BAD_REQUEST, "the parameters are from, last and follow"));
+    };
+    let store = Arc::clone(&shared.store);
+    let health = Arc::clone(&shared.health);
+    let stopping = move || health.stopping.load(std::sync::atomic::Ordering::Relaxed);
+    let worked = tokio::task::spawn_blocking(move || collect(store.as_ref(), topic, &ask, &stopping));
+    match worked.await {
+        Ok(Ok((body, next))) => Ok(answer(body, &next)),
+        Ok(Err(Failure::Asked(sentence))) => Err(bad(StatusCode::BAD_REQUEST, sentence)),
+        Ok(Err(Failure::Store(error))) => Err(bad(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        Err(_) => Err(bad(StatusCode::SERVICE_UNAVAILABLE, "the request was interrupted")),
+    }
+}
+
+fn bad(status: StatusCode, detail: impl Into<String>) -> Problem {
+    Problem::new(status, "urn:accountpulse:problem:topic", "The topic cannot be read like this", detail)
+}
+
+fn answer(body: Vec<u8>, next: &[u64]) -> Response {
+    let mut response = Body::from(body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    let pairs: Vec<String> = next.iter().enumerate().map(|(p, offset)| format!("{p}:{offset}")).collect();
+    // Digits, colons and commas are always a header value.
+    if let Ok(value) = HeaderValue::from_str(&pairs.join(",")) {
+        headers.insert(HeaderName::from_static(NEXT_HEADER), value);
+    }
+    response
+}
+
+enum Failure {
+    Asked(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Store(error)
+    }
+}
+
+/// Reads once, and again after every change until there is something or the wait is over.
+fn collect(
+    store: &dyn Store,
+    topic: OutputTopic,
+    ask: &Ask,
+    stopping: &dyn Fn() -> bool,
+) -> Result<(Vec<u8>, Vec<u64>), Failure> {
+    let mut next = start(&store.bounds(topic)?, ask)?;
+    let wait = Duration::from_secs(ask.follow.unwrap_or(0).min(FOLLOW_MAX_SECS));
+    let began = clock::monotonic();
+    loop {
+        // Taken before reading: a change in between ends the wait at once.
+        let seen = store.changes();
+        let mut body = Vec::new();
+        for (partition, position) in (0u32..).zip(&mut next) {
+            let (records, after) = store.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
+            *position = after;
+            for record in &records {
+                write_line(&mut body, partition, record);
+            }
+        }
+        let left = wait.saturating_sub(clock::monotonic().duration_since(began));
+        if !body.is_empty() || left.is_zero() || stopping() {
+            return Ok((body, next));
+        }
+        store.wait(seen, left);
+    }
+}
+
+/// The position to start from, per partition.
+fn start(bounds: &[(u64, u64)], ask: &Ask) -> Result<Vec<u64>, Failure> {
+    if let Some(last) = ask.last {
+        return Ok(bounds.iter().map(|(first, end)| end.saturating_sub(last).max(*first)).collect());
+    }
+    let mut positions: Vec<u64> = bounds.iter().map(|(first, _)| *first).collect();
+    match ask.from.as_deref() {
+        None | Some("beginning") => {}
+        Some("end") => positions = bounds.iter().map(|(_, end)| *end).collect(),
+        Some(list) => {
+            let sentence = "`from` is beginning, end, or partition:offset pairs such as 0:17,1:3";
+            for pair in list.split(',') {
+                let pair = pair.split_once(':').ok_or(Failure::Asked(sentence))?;
+                let partition: usize = pair.0.parse().map_err(|_| Failure::Asked(sentence))?;
+                let offset: u64 = pair.1.parse().map_err(|_| Failure::Asked(sentence))?;
+                let slot = positions.get_mut(partition).ok_or(Failure::Asked("no such partition"))?;
+                *slot = offset.max(*slot);
+            }
+        }
+    }
+    Ok(positions)
+}
+
+/// One record as one line. A value that is JSON stands as it is, other bytes as text.
+fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut line = serde_json::Map::new();
+    line.insert("partition".into(), partition.into());
+    line.insert("offset".into(), record.offset.into());
+    line.insert("timestamp_ms".into(), record.timestamp_ms.into());
+    line.insert("key".into(), record.key.as_deref().map(text).into());
+    if !record.headers.is_empty() {
+        let headers = record.headers.iter().map(|(name, value)| (name.clone(), text(value).into()));
+        line.insert("headers".into(), serde_json::Value::Object(headers.collect()));
+    }
+    let head = serde_json::Value::Object(line).to_string();
+    // The value goes in last and raw, so that numbers keep the digits they were written with.
+    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
+    if !record.headers.is_empty() {
+        out.push(b'}');
+    }
+    out.extend_from_slice(b",\"value\":");
+    let value = record.value.as_deref();
+    match value.map(serde_json::from_slice::<&RawValue>) {
+        None => out.extend_from_slice(b"null"),
+        Some(Ok(raw)) if !raw.get().contains('\n') => out.extend_from_slice(raw.get().as_bytes()),
+        Some(_) => {
+            let quoted = serde_json::Value::String(text(value.unwrap_or_default()));
+            out.extend_from_slice(quoted.to_string().as_bytes());
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
