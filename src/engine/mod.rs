@@ -2,3 +2,4 @@
 //! arguments, decisions go out as values. Anyone could lift this room out as a library.
 
 pub mod event;
+pub mod partition;

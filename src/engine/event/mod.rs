@@ -2,16 +2,22 @@
 //! on the hot path; person ids become keyed pseudonyms here and nothing later sees a raw id.
 //!
 //! To add a kind: a message in `proto/accountpulse/v1/event.proto`, a variant in [`Body`] and
-//! [`Kind`], its fields in `json.rs` and `proto.rs`, its merge in `engine::account`, its page
-//! in `docs/events.md` (a test holds the examples there to this decoder).
+//! [`Kind`], its fields in `draft.rs`, an arm in `json.rs` and `proto.rs`, its merge in
+//! `engine::account`, its section in `docs/events.md` (a test holds the examples there to this decoder).
 
+mod draft;
+mod intake;
 mod json;
 pub mod pb;
 mod person;
 mod proto;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::borrow::Cow;
 
+pub use intake::{Encoding, Intake, RawRecord};
 pub use json::decode_json;
 pub use person::{PersonId, PersonKey};
 pub use proto::decode_protobuf;
@@ -22,6 +28,15 @@ pub const MAX_ID_BYTES: usize = 128;
 pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
 /// Longest free text (account name, industry, owner, feature name), in bytes.
 pub const MAX_TEXT_BYTES: usize = 256;
+/// Most features in the `entitled_features` of one account.
+pub const MAX_ENTITLED_FEATURES: usize = 256;
+/// Largest amount of money in one event, in minor units: sums of thousands of them fit an i64.
+pub const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
+/// Earliest time an event may name: 1990-01-01T00:00:00Z. Zeros and seconds taken for
+/// milliseconds fall before it.
+pub const MIN_TIME_MS: i64 = 631_152_000_000;
+/// First instant no event may name any more: 2200-01-01T00:00:00Z.
+pub const MAX_TIME_MS: i64 = 7_258_118_400_000;
 /// The envelope's major version this decoder understands.
 pub const ENVELOPE_VERSION: u64 = 1;
 
@@ -72,6 +87,11 @@ impl Kind {
             Kind::Contract => "contract",
             Kind::Account => "account",
         }
+    }
+
+    /// The kind of that name on the wire.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
