@@ -9,6 +9,8 @@
 //!
 //! The header `accountpulse-next` holds the `from` of the next request.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
@@ -143,33 +145,42 @@ fn start(bounds: &[(u64, u64)], ask: &Ask) -> Result<Vec<u64>, Failure> {
     Ok(positions)
 }
 
-/// One record as one line. A value that is JSON stands as it is, other bytes as text.
+/// One line of the answer.
+#[derive(Serialize)]
+struct Line<'a> {
+    partition: u32,
+    offset: u64,
+    timestamp_ms: i64,
+    key: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, Cow<'a, str>>,
+    value: Option<Value<'a>>,
+}
+
+/// A value that is JSON stands as it is, with the digits it was written with; others as text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'a> {
+    Json(&'a RawValue),
+    Text(Cow<'a, str>),
+}
+
 fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut line = serde_json::Map::new();
-    line.insert("partition".into(), partition.into());
-    line.insert("offset".into(), record.offset.into());
-    line.insert("timestamp_ms".into(), record.timestamp_ms.into());
-    line.insert("key".into(), record.key.as_deref().map(text).into());
-    if !record.headers.is_empty() {
-        let headers = record.headers.iter().map(|(name, value)| (name.clone(), text(value).into()));
-        line.insert("headers".into(), serde_json::Value::Object(headers.collect()));
+    let value = record.value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(raw) if !raw.get().contains('\n') => Value::Json(raw),
+        _ => Value::Text(String::from_utf8_lossy(bytes)),
+    });
+    let headers = record.headers.iter();
+    let line = Line {
+        partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: record.key.as_deref().map(String::from_utf8_lossy),
+        headers: headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value))).collect(),
+        value,
+    };
+    // Text and numbers always serialise, and a Vec takes every byte.
+    if serde_json::to_writer(&mut *out, &line).is_ok() {
+        out.push(b'\n');
     }
-    let head = serde_json::Value::Object(line).to_string();
-    // The value goes in last and raw, so that numbers keep the digits they were written with.
-    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
-    if !record.headers.is_empty() {
-        out.push(b'}');
-    }
-    out.extend_from_slice(b",\"value\":");
-    let value = record.value.as_deref();
-    match value.map(serde_json::from_slice::<&RawValue>) {
-        None => out.extend_from_slice(b"null"),
-        Some(Ok(raw)) if !raw.get().contains('\n') => out.extend_from_slice(raw.get().as_bytes()),
-        Some(_) => {
-            let quoted = serde_json::Value::String(text(value.unwrap_or_default()));
-            out.extend_from_slice(quoted.to_string().as_bytes());
-        }
-    }
-    out.extend_from_slice(b"}\n");
 }
