@@ -77,3 +77,10 @@ fn a_missing_file_says_how_to_make_one() {
     assert!(matches!(error, ConfigError::Unreadable { .. }));
     assert!(error.render(false).contains("config defaults"), "{}", error.render(false));
 }
+
+#[test]
+fn what_config_show_prints_is_the_same_configuration() {
+    let text = "storage:\n  data_dir: /a$$b\nclock:\n  lateness: 1500ms\n  mode: event\nhttp:\n  listen: '[::1]:0'\n";
+    let config = Config::parse("one", text, &no_env).unwrap();
+    assert_eq!(Config::parse("shown", &config.to_yaml(), &no_env).unwrap(), config);
+}

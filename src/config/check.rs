@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::Finding;
 use super::file::{File, NamesFile, did_you_mean};
 use super::scalar::{Leaf, interpolate};
+use super::show::show_duration;
 use super::{Clock, ClockMode, Config, Http, Limits, LogFormat, LogSettings, PARTITIONS, Storage, Topics};
 
 /// Longest name of a topic (Kafka's limit).
@@ -324,15 +325,8 @@ fn is_filter(text: &str) -> bool {
 }
 
 /// A duration such as `5m`, `1h 30m` or `14d` (a day has 24 hours).
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let days = jiff::SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(days).ok()?).ok()
-}
-
-fn show_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let fits = units.iter().find(|(_, unit)| millis >= *unit && millis % unit == 0);
-    fits.map_or(format!("{millis}ms"), |(name, unit)| format!("{}{name}", millis / unit))
 }

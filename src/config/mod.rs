@@ -15,6 +15,7 @@ mod check;
 pub mod error;
 pub mod file;
 mod scalar;
+mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use crate::engine::event::Kind;
 
+pub use check::parse_duration;
 pub use error::ConfigError;
 
 /// The whole default configuration, commented, as `config defaults` prints it.

@@ -15,12 +15,12 @@
 //! To add a route: a handler in the file of its subject, a line in [`router`], its row in
 //! `docs/http.md`; the guard, the headers and the duration metric apply by themselves.
 
-mod events;
+pub mod events;
 mod guard;
 pub mod health;
 mod problem;
 mod store;
-mod topics;
+pub mod topics;
 
 use std::future::Future;
 use std::sync::Arc;
