@@ -2,8 +2,11 @@
 //! `both` (the two encodings against each other, and arbitrary bytes), `docs` (the manual's
 //! examples are fixtures), `records` (the checks around the decoders).
 
+mod both;
+mod docs;
 mod examples;
-mod speed;
+mod records;
+mod refusals;
 
 use super::*;
 
