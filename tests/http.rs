@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use accountpulse::engine::event::{Intake, PersonKey};
 use accountpulse::ingest::health::Health;
-use accountpulse::ingest::{self, NewRecord, OutputTopic, Shared, Store, StoreError, Stored};
+use accountpulse::ingest::{self, NewRecord, OutputTopic, Outputs, Shared, Store, StoreError, Stored};
 use tokio::sync::Semaphore;
 
 #[derive(Default)]
@@ -34,6 +34,16 @@ impl Memory {
     }
 }
 
+impl Outputs for Memory {
+    fn bounds(&self, _: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(vec![(0, self.risks.lock().unwrap().len() as u64)])
+    }
+    fn read(&self, _: OutputTopic, _: u32, from: u64, _: usize) -> Result<(Vec<Stored>, u64), StoreError> {
+        let risks = self.risks.lock().unwrap();
+        Ok((risks[(from as usize).min(risks.len())..].to_vec(), risks.len() as u64))
+    }
+}
+
 impl Store for Memory {
     fn append(&self, records: Vec<NewRecord>) -> Result<(), StoreError> {
         if *self.busy.lock().unwrap() {
@@ -41,13 +51,6 @@ impl Store for Memory {
         }
         self.appended.lock().unwrap().extend(records);
         Ok(())
-    }
-    fn bounds(&self, _: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError> {
-        Ok(vec![(0, self.risks.lock().unwrap().len() as u64)])
-    }
-    fn read(&self, _: OutputTopic, _: u32, from: u64, _: usize) -> Result<(Vec<Stored>, u64), StoreError> {
-        let risks = self.risks.lock().unwrap();
-        Ok((risks[(from as usize).min(risks.len())..].to_vec(), risks.len() as u64))
     }
     fn changes(&self) -> u64 {
         self.risks.lock().unwrap().len() as u64

@@ -1,4 +1,5 @@
-//! `tail`: published scores, risks and dead letters, from a running instance.
+//! `tail`: published scores, risks and dead letters, from a running instance or from a data
+//! directory that none uses.
 
 use std::io::Write;
 
@@ -7,8 +8,9 @@ use serde_json::value::RawValue;
 
 use super::send::TargetArgs;
 use super::{Done, Exit, Failure, Global};
-use crate::app::client::Client;
+use crate::app::source::{Source, SourceError};
 use crate::ingest::OutputTopic;
+use crate::ingest::topics::Ask;
 
 /// Seconds that a following request waits for news.
 const FOLLOW_SECS: u64 = 30;
@@ -53,37 +55,32 @@ struct Line<'a> {
 
 /// Prints, and goes on with `--follow` until interrupted.
 pub fn run(args: &Args, global: &Global) -> Done {
-    let client = args.target.client(global)?;
-    let start = match args.from_beginning || (args.account.is_some() && !args.follow) {
-        true => "from=beginning".to_owned(),
-        false => format!("last={}", args.last),
+    let config = global.load()?;
+    let data_dir = args.target.data_dir(global)?;
+    let source = Source::open(&config, &data_dir, args.target.url.as_deref()).map_err(unreadable)?;
+    let whole = args.from_beginning || (args.account.is_some() && !args.follow);
+    let mut ask = match whole {
+        true => Ask { from: Some("beginning".to_owned()), ..Ask::default() },
+        false => Ask { last: Some(args.last), ..Ask::default() },
     };
-    let mut query = start;
     loop {
-        let (body, next) = read(&client, args.topic, &query)?;
-        let empty = body.is_empty();
-        print(&body, args.account.as_deref())?;
-        if empty && !args.follow {
+        let (lines, next) = source.page(args.topic, &ask).map_err(unreadable)?;
+        print(&lines, args.account.as_deref())?;
+        if lines.is_empty() && !(args.follow && source.is_running()) {
             return Ok(Exit::Ok);
         }
-        query = format!("from={next}");
-        if args.follow {
-            query.push_str(&format!("&follow={FOLLOW_SECS}"));
-        }
+        ask = Ask { from: Some(next), last: None, follow: args.follow.then_some(FOLLOW_SECS) };
     }
 }
 
-fn read(client: &Client, topic: OutputTopic, query: &str) -> Result<(Vec<u8>, String), Failure> {
-    let path = format!("/v1/topics/{}?{query}", topic.name());
-    let answer =
-        client.get(&path).map_err(|error| Failure::new(Exit::NotReady, format!("error: {error}")))?;
-    match (answer.status, answer.next) {
-        (200, Some(next)) => Ok((answer.body, next)),
-        (status, _) => {
-            let said = String::from_utf8_lossy(&answer.body).into_owned();
-            Err(Failure::new(Exit::Failed, format!("error: the instance answers {status}: {said}")))
-        }
-    }
+/// The sentence and exit code of a source that cannot be read.
+pub fn unreadable(error: SourceError) -> Failure {
+    let exit = match error {
+        SourceError::Client(_) => Exit::NotReady,
+        SourceError::Log(_) => Exit::LogUnavailable,
+        SourceError::Topic(_) | SourceError::Refused { .. } => Exit::Failed,
+    };
+    Failure::new(exit, format!("error: {error}"))
 }
 
 /// Prints an answer's lines, oldest first across partitions.

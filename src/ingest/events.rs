@@ -1,4 +1,5 @@
-//! `POST /v1/events`: one event (JSON or protobuf) or many (NDJSON, one JSON object a line).
+//! `POST /v1/events`: one event (JSON) or many (NDJSON, one JSON object a line). The input topics
+//! of the embedded log hold JSON, so protobuf is answered 415.
 //!
 //! Every line is judged by the decoder before anything is written. Good lines are written in one
 //! durable append and bad ones are reported, each with its index, its reason code and a sentence:
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{Problem, problem_json};
 use super::{NewRecord, Shared, StoreError};
 use crate::clock;
-use crate::engine::event::{Encoding, Intake, Kind, RawRecord, Refusal, decode_json, decode_protobuf};
+use crate::engine::event::{Encoding, Intake, Kind, MAX_EVENT_BYTES, RawRecord, Refusal, decode_json};
 use crate::engine::partition::partition_of;
 use crate::telemetry::catalogue::{INGEST_EVENTS, INGEST_REFUSED, INGEST_THROTTLED};
 
@@ -49,7 +50,7 @@ pub struct RefusedLine {
 /// How a body is cut into events.
 #[derive(Clone, Copy)]
 enum Form {
-    One(Encoding),
+    One,
     Lines,
 }
 
@@ -86,15 +87,13 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {
-        "application/json" => Ok(Form::One(Encoding::Json)),
+        "application/json" => Ok(Form::One),
         "application/x-ndjson" | "application/jsonl" => Ok(Form::Lines),
-        "application/x-protobuf" | "application/protobuf" => Ok(Form::One(Encoding::Protobuf)),
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "urn:accountpulse:problem:media-type",
             "Unknown Content-Type",
-            "send application/json (one event), application/x-ndjson (one event a line) or \
-             application/x-protobuf (one event)",
+            "send application/json (one event) or application/x-ndjson (one event a line)",
         )),
     }
 }
@@ -122,12 +121,12 @@ fn accept(shared: &Shared, form: Form, body: &[u8]) -> Result<Summary, StoreErro
     let now_ms = clock::wall_ms();
     let mut batch = Batch::default();
     match form {
-        Form::One(encoding) => batch.take(&shared.intake, encoding, 0, body, now_ms),
+        Form::One => batch.take(&shared.intake, 0, body, now_ms),
         Form::Lines => {
             for (index, line) in (0u64..).zip(body.split(|byte| *byte == b'\n')) {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 if !line.iter().all(u8::is_ascii_whitespace) {
-                    batch.take(&shared.intake, Encoding::Json, index, line, now_ms);
+                    batch.take(&shared.intake, index, line, now_ms);
                 }
             }
         }
@@ -154,8 +153,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn take(&mut self, intake: &Intake, encoding: Encoding, index: u64, value: &[u8], now_ms: i64) {
-        match admit(intake, encoding, value, now_ms) {
+    fn take(&mut self, intake: &Intake, index: u64, value: &[u8], now_ms: i64) {
+        match admit(intake, value, now_ms) {
             Ok(record) => self.records.push(record),
             Err(refusal) => {
                 INGEST_REFUSED.add(&[refusal.reason.code()], 1);
@@ -172,23 +171,24 @@ impl Batch {
     }
 }
 
-/// The record of an event that the worker will accept too: after the key is known, exactly the
+/// The record of an event that the worker will accept too: once the key is known, exactly the
 /// worker's own judgement is asked for.
-fn admit(intake: &Intake, encoding: Encoding, value: &[u8], now_ms: i64) -> Result<NewRecord, Refusal> {
-    let mut raw =
-        RawRecord { key: Some(b"?"), value: Some(value), timestamp_ms: now_ms, partition: 0, encoding };
-    if value.len() > crate::engine::event::MAX_EVENT_BYTES {
+fn admit(intake: &Intake, value: &[u8], now_ms: i64) -> Result<NewRecord, Refusal> {
+    let raw = RawRecord {
+        key: None,
+        value: Some(value),
+        timestamp_ms: now_ms,
+        partition: 0,
+        encoding: Encoding::Json,
+    };
+    if value.len() > MAX_EVENT_BYTES {
         intake.decode(raw)?;
     }
-    let event = match encoding {
-        Encoding::Json => decode_json(value, &intake.person_key)?,
-        Encoding::Protobuf => decode_protobuf(value, &intake.person_key)?,
-    };
+    let event = decode_json(value, &intake.person_key)?;
     let key = event.account.as_bytes();
-    raw.partition = partition_of(key, intake.partitions);
-    raw.key = Some(key);
-    intake.decode(raw)?;
-    Ok(NewRecord { kind: event.kind(), partition: raw.partition, key: key.to_vec(), value: value.to_vec() })
+    let partition = partition_of(key, intake.partitions);
+    intake.decode(RawRecord { key: Some(key), partition, ..raw })?;
+    Ok(NewRecord { kind: event.kind(), partition, key: key.to_vec(), value: value.to_vec() })
 }
 
 fn answer(summary: &Summary) -> Response {

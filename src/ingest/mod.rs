@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine::event::Intake;
 
-pub use store::{NewRecord, OutputTopic, Store, StoreError, Stored};
+pub use store::{NewRecord, OutputTopic, Outputs, Store, StoreError, Stored};
 
 /// What the handlers share.
 pub struct Shared {

@@ -77,11 +77,8 @@ pub enum StoreError {
     },
 }
 
-/// The log as this room sees it. Calls may block and are made from threads that may.
-pub trait Store: Send + Sync + 'static {
-    /// Returns once every record is durable, or none is.
-    fn append(&self, records: Vec<NewRecord>) -> Result<(), StoreError>;
-
+/// Published records, from a running log or from files at rest.
+pub trait Outputs {
     /// First and next offset of every partition of a topic.
     fn bounds(&self, topic: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError>;
 
@@ -94,6 +91,12 @@ pub trait Store: Send + Sync + 'static {
         from: u64,
         max_bytes: usize,
     ) -> Result<(Vec<Stored>, u64), StoreError>;
+}
+
+/// The log as this room sees it. Calls may block and are made from threads that may.
+pub trait Store: Outputs + Send + Sync + 'static {
+    /// Returns once every record is durable, or none is.
+    fn append(&self, records: Vec<NewRecord>) -> Result<(), StoreError>;
 
     /// A number that changes whenever something was committed.
     fn changes(&self) -> u64;

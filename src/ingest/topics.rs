@@ -23,13 +23,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{OutputTopic, Shared, Store, StoreError, Stored};
+use super::{OutputTopic, Outputs, Shared, Store, StoreError, Stored};
 use crate::clock;
 
 /// Longest wait for a first record.
 pub const FOLLOW_MAX_SECS: u64 = 60;
 /// About how much one answer holds per partition.
 const PARTITION_BYTES_MAX: usize = 1024 * 1024;
+/// A waiting request looks that often whether the instance is stopping.
+const WAIT_SLICE: Duration = Duration::from_millis(500);
 /// Where the next request starts.
 pub const NEXT_HEADER: &str = "accountpulse-next";
 
@@ -37,9 +39,12 @@ pub const NEXT_HEADER: &str = "accountpulse-next";
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ask {
-    from: Option<String>,
-    last: Option<u64>,
-    follow: Option<u64>,
+    /// Where to start.
+    pub from: Option<String>,
+    /// About how many of the last records of each partition.
+    pub last: Option<u64>,
+    /// How many seconds to wait for the first record.
+    pub follow: Option<u64>,
 }
 
 /// The handler.
@@ -59,7 +64,7 @@ pub async fn get_topic(
     let stopping = move || health.stopping.load(std::sync::atomic::Ordering::Relaxed);
     let worked = tokio::task::spawn_blocking(move || collect(store.as_ref(), topic, &ask, &stopping));
     match worked.await {
-        Ok(Ok((body, next))) => Ok(answer(body, &next)),
+        Ok(Ok(page)) => Ok(answer(page)),
         Ok(Err(Failure::Asked(sentence))) => Err(bad(StatusCode::BAD_REQUEST, sentence)),
         Ok(Err(Failure::Store(error))) => Err(bad(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         Err(_) => Err(bad(StatusCode::SERVICE_UNAVAILABLE, "the request was interrupted")),
@@ -70,27 +75,57 @@ fn bad(status: StatusCode, detail: impl Into<String>) -> Problem {
     Problem::new(status, "urn:accountpulse:problem:topic", "The topic cannot be read like this", detail)
 }
 
-fn answer(body: Vec<u8>, next: &[u64]) -> Response {
-    let mut response = Body::from(body).into_response();
+fn answer(page: Page) -> Response {
+    let next = page.next_from();
+    let mut response = Body::from(page.lines).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    let pairs: Vec<String> = next.iter().enumerate().map(|(p, offset)| format!("{p}:{offset}")).collect();
     // Digits, colons and commas are always a header value.
-    if let Ok(value) = HeaderValue::from_str(&pairs.join(",")) {
+    if let Ok(value) = HeaderValue::from_str(&next) {
         headers.insert(HeaderName::from_static(NEXT_HEADER), value);
     }
     response
 }
 
-enum Failure {
+/// Why there is no page of a topic.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
     Asked(&'static str),
-    Store(StoreError),
+    /// The log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Store(error)
+/// One page of a topic: lines, and where the next page starts.
+pub struct Page {
+    /// NDJSON.
+    pub lines: Vec<u8>,
+    /// Next offset per partition.
+    pub next: Vec<u64>,
+}
+
+impl Page {
+    /// The `from` of the next page.
+    pub fn next_from(&self) -> String {
+        let pairs = self.next.iter().enumerate().map(|(partition, offset)| format!("{partition}:{offset}"));
+        pairs.collect::<Vec<_>>().join(",")
     }
+}
+
+/// Reads once, without waiting.
+pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &Ask) -> Result<Page, Failure> {
+    let mut next = start(&outputs.bounds(topic)?, ask)?;
+    let mut lines = Vec::new();
+    for (partition, position) in (0u32..).zip(&mut next) {
+        let (records, after) = outputs.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
+        *position = after;
+        for record in &records {
+            write_line(&mut lines, partition, record);
+        }
+    }
+    Ok(Page { lines, next })
 }
 
 /// Reads once, and again after every change until there is something or the wait is over.
@@ -99,26 +134,21 @@ fn collect(
     topic: OutputTopic,
     ask: &Ask,
     stopping: &dyn Fn() -> bool,
-) -> Result<(Vec<u8>, Vec<u64>), Failure> {
-    let mut next = start(&store.bounds(topic)?, ask)?;
+) -> Result<Page, Failure> {
     let wait = Duration::from_secs(ask.follow.unwrap_or(0).min(FOLLOW_MAX_SECS));
     let began = clock::monotonic();
+    // `from=end` means the end as of the request, not as of the last look.
+    let mut ask = Ask { from: ask.from.clone(), last: ask.last, follow: None };
     loop {
         // Taken before reading: a change in between ends the wait at once.
         let seen = store.changes();
-        let mut body = Vec::new();
-        for (partition, position) in (0u32..).zip(&mut next) {
-            let (records, after) = store.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
-            *position = after;
-            for record in &records {
-                write_line(&mut body, partition, record);
-            }
-        }
+        let page = read_page(store, topic, &ask)?;
         let left = wait.saturating_sub(clock::monotonic().duration_since(began));
-        if !body.is_empty() || left.is_zero() || stopping() {
-            return Ok((body, next));
+        if !page.lines.is_empty() || left.is_zero() || stopping() {
+            return Ok(page);
         }
-        store.wait(seen, left);
+        ask = Ask { from: Some(page.next_from()), last: None, follow: None };
+        store.wait(seen, left.min(WAIT_SLICE));
     }
 }
 
