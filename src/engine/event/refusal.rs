@@ -90,6 +90,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The refusal of a count that is older than the duplicate horizon.
+    pub fn late(event: &super::Event<'_>) -> Self {
+        Refusal::new(
+            Reason::Late,
+            format!(
+                "occurred_at: this {} is older than the duplicate horizon of its topic, so nobody can tell whether it \
+                 was counted; load history in time order, or raise limits.duplicate_horizon",
+                event.kind().name()
+            ),
+        )
+    }
+
     /// A refusal with its sentence.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Refusal { reason, message: message.into() }

@@ -1,0 +1,534 @@
+//! Facts: everything about an account that is a function of its set of events.
+//!
+//! Facts never look at a clock and never depend on order; recovery recomputes them as often as
+//! it likes. What was concluded from them lives in [`super::Decisions`].
+
+use super::keyed::{Entry, Keyed, Merge, Stamp};
+use crate::engine::event::{
+    BillingPeriod, Body, ContactRole, ContactStatus, ContractStatus, Currency, Event, InvoiceStatus, Kind,
+    Login, Patch, PersonId, Priority, SurveyType, TicketStatus, Usage,
+};
+use crate::engine::limits::Limits;
+use crate::engine::time::{Calendar, Day};
+use crate::engine::window::{Admission, Filter, People, Series};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// State of a ticket; see the event of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct TicketFact {
+    #[serde(with = "code")]
+    pub priority: Priority,
+    #[serde(with = "code")]
+    pub status: TicketStatus,
+    pub opened_at_ms: i64,
+    pub first_response_at_ms: Option<i64>,
+    pub first_response_due_ms: Option<i64>,
+    pub resolve_due_ms: Option<i64>,
+    pub solved_at_ms: Option<i64>,
+    pub escalated: bool,
+    pub csat: Option<u8>,
+}
+
+/// State of an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct InvoiceFact {
+    pub amount_minor: i64,
+    pub currency: [u8; 3],
+    pub issued_at_ms: i64,
+    pub due_at_ms: i64,
+    pub paid_at_ms: Option<i64>,
+    #[serde(with = "code")]
+    pub status: InvoiceStatus,
+}
+
+/// A survey response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SurveyFact {
+    #[serde(with = "code")]
+    pub survey: SurveyType,
+    pub score: Option<u8>,
+    pub respondent: Option<u64>,
+}
+
+/// State of a contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ContactFact {
+    #[serde(with = "code")]
+    pub role: ContactRole,
+    #[serde(with = "code")]
+    pub status: ContactStatus,
+    pub user: Option<u64>,
+}
+
+/// State of a contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ContractFact {
+    pub start_ms: i64,
+    pub end_ms: Option<i64>,
+    pub recurring_minor: i64,
+    pub currency: [u8; 3],
+    #[serde(with = "code")]
+    pub billing: BillingPeriod,
+    pub seats: Option<u32>,
+    #[serde(with = "code")]
+    pub status: ContractStatus,
+    pub renews: Option<Box<str>>,
+}
+
+impl ContractFact {
+    /// Recurring revenue per year, minor units.
+    pub fn annual_minor(&self) -> i64 {
+        let periods = match self.billing {
+            BillingPeriod::Monthly => 12,
+            BillingPeriod::Quarterly => 4,
+            BillingPeriod::Annual => 1,
+        };
+        self.recurring_minor.saturating_mul(periods)
+    }
+}
+
+/// A master-data field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum MasterField {
+    Name,
+    Segment,
+    Industry,
+    Owner,
+    TimeZone,
+    Lifecycle,
+    Parent,
+    EntitledFeatures,
+    ExpectedWeeklyUsers,
+    ExpectedMonthlyUsers,
+}
+
+impl From<&MasterField> for MasterField {
+    fn from(field: &MasterField) -> Self {
+        *field
+    }
+}
+
+/// Value of a master-data field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MasterValue {
+    /// Explicitly cleared.
+    Cleared,
+    /// Text.
+    Text(Box<str>),
+    /// A list, in the order given.
+    List(Vec<Box<str>>),
+    /// A number.
+    Number(u32),
+}
+
+/// Uses of one feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureUse {
+    /// The feature's name.
+    pub feature: Box<str>,
+    /// Its uses.
+    pub uses: Series,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KindFilter {
+    kind: u8,
+    input: u16,
+    filter: Filter,
+}
+
+/// The facts of one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Who was active when.
+    pub people: People,
+    /// Sign-ins.
+    pub logins: Series,
+    /// Uses by feature, sorted by name.
+    pub usage: Vec<FeatureUse>,
+    /// The greatest name hash among features that were dropped when the limit was reached;
+    /// features at or above it are never tracked.
+    usage_cut: Option<u64>,
+    /// Tickets by id.
+    pub tickets: Keyed<Box<str>, TicketFact>,
+    /// Invoices by id.
+    pub invoices: Keyed<Box<str>, InvoiceFact>,
+    /// Survey responses by id.
+    pub surveys: Keyed<Box<str>, SurveyFact>,
+    /// Contacts by id.
+    pub contacts: Keyed<Box<str>, ContactFact>,
+    /// Contracts by id.
+    pub contracts: Keyed<Box<str>, ContractFact>,
+    /// Master data by field.
+    pub master: Keyed<MasterField, MasterValue>,
+    filters: Vec<KindFilter>,
+    /// The newest `occurred_at` of any event that was not late.
+    pub newest_ms: Option<i64>,
+}
+
+/// What one event did to the facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The facts include it now.
+    Applied,
+    /// It was here already.
+    Duplicate,
+    /// A count older than the duplicate horizon: put aside.
+    Late,
+    /// A later write of the same entity is known.
+    Superseded,
+    /// It fell under a limit of the account.
+    Limited,
+}
+
+impl From<Merge> for Verdict {
+    fn from(merge: Merge) -> Self {
+        match merge {
+            Merge::Applied => Verdict::Applied,
+            Merge::Duplicate => Verdict::Duplicate,
+            Merge::Superseded => Verdict::Superseded,
+            Merge::Limited => Verdict::Limited,
+        }
+    }
+}
+
+impl Facts {
+    /// Merges one event of input number `input`.
+    pub fn merge(&mut self, input: u16, event: &Event<'_>, calendar: Calendar, limits: &Limits) -> Verdict {
+        let verdict = match &event.body {
+            Body::Login(login) => self.merge_login(input, event, *login, calendar, limits),
+            Body::Usage(usage) => self.merge_usage(input, event, usage, calendar, limits),
+            Body::Ticket(t) => {
+                let value = TicketFact {
+                    priority: t.priority,
+                    status: t.status,
+                    opened_at_ms: t.opened_at_ms,
+                    first_response_at_ms: t.first_response_at_ms,
+                    first_response_due_ms: t.first_response_due_ms,
+                    resolve_due_ms: t.resolve_due_ms,
+                    solved_at_ms: t.solved_at_ms,
+                    escalated: t.escalated,
+                    csat: t.csat,
+                };
+                self.tickets.merge(&*t.id, stamp(event), value, limits.tickets).into()
+            }
+            Body::Invoice(i) => {
+                let value = InvoiceFact {
+                    amount_minor: i.amount_minor,
+                    currency: i.currency.0,
+                    issued_at_ms: i.issued_at_ms,
+                    due_at_ms: i.due_at_ms,
+                    paid_at_ms: i.paid_at_ms,
+                    status: i.status,
+                };
+                self.invoices.merge(&*i.id, stamp(event), value, limits.invoices).into()
+            }
+            Body::Survey(s) => {
+                let respondent = s.respondent.map(|person| person.0);
+                let value = SurveyFact { survey: s.survey, score: s.score, respondent };
+                self.surveys.merge(&*s.id, stamp(event), value, limits.surveys).into()
+            }
+            Body::Contact(c) => {
+                let value = ContactFact { role: c.role, status: c.status, user: c.user.map(|user| user.0) };
+                self.contacts.merge(&*c.id, stamp(event), value, limits.contacts).into()
+            }
+            Body::Contract(c) => {
+                let value = ContractFact {
+                    start_ms: c.start_ms,
+                    end_ms: c.end_ms,
+                    recurring_minor: c.recurring_minor,
+                    currency: c.currency.0,
+                    billing: c.billing,
+                    seats: c.seats,
+                    status: c.status,
+                    renews: c.renews.as_deref().map(Box::from),
+                };
+                self.contracts.merge(&*c.id, stamp(event), value, limits.contracts).into()
+            }
+            Body::Account(_) => self.merge_master(event),
+        };
+        if verdict != Verdict::Late {
+            self.newest_ms = self.newest_ms.max(Some(event.occurred_at_ms));
+        }
+        verdict
+    }
+
+    fn admit(&mut self, input: u16, event: &Event<'_>, limits: &Limits) -> Admission {
+        let kind = event.kind() as u8;
+        let place = self.filters.binary_search_by_key(&(kind, input), |f| (f.kind, f.input));
+        let index = match place {
+            Ok(index) => index,
+            Err(index) => {
+                self.filters.insert(index, KindFilter { kind, input, filter: Filter::default() });
+                index
+            }
+        };
+        let fingerprint = xxh3_64_with_seed(event.id.as_bytes(), event.occurred_at_ms as u64);
+        let filter = &mut self.filters[index].filter;
+        filter.admit(fingerprint, event.occurred_at_ms, limits.duplicate_horizon.0, limits.fingerprints)
+    }
+
+    fn merge_login(
+        &mut self,
+        input: u16,
+        event: &Event<'_>,
+        login: Login,
+        calendar: Calendar,
+        limits: &Limits,
+    ) -> Verdict {
+        match self.admit(input, event, limits) {
+            Admission::Duplicate => return Verdict::Duplicate,
+            Admission::Late => return Verdict::Late,
+            Admission::New => {}
+        }
+        let day = calendar.day_of(event.occurred_at_ms);
+        self.logins.add(day, 1);
+        self.people.record(login.user, day, limits.people);
+        Verdict::Applied
+    }
+
+    fn merge_usage(
+        &mut self,
+        input: u16,
+        event: &Event<'_>,
+        usage: &Usage<'_>,
+        calendar: Calendar,
+        limits: &Limits,
+    ) -> Verdict {
+        match self.admit(input, event, limits) {
+            Admission::Duplicate => return Verdict::Duplicate,
+            Admission::Late => return Verdict::Late,
+            Admission::New => {}
+        }
+        let day = calendar.day_of(event.occurred_at_ms);
+        if let Some(user) = usage.user {
+            self.people.record(user, day, limits.people);
+        }
+        if self.count_use(&usage.feature, day, usage.count, limits.features) {
+            Verdict::Applied
+        } else {
+            Verdict::Limited
+        }
+    }
+
+    /// Over the limit the features with the smallest name hashes are tracked: which ones those
+    /// are depends only on the set of names ever seen.
+    fn count_use(&mut self, feature: &str, day: Day, count: u32, limit: usize) -> bool {
+        let place = self.usage.binary_search_by(|entry| (*entry.feature).cmp(feature));
+        match place {
+            Ok(index) => self.usage[index].uses.add(day, count),
+            Err(index) => {
+                if self.usage_cut.is_some_and(|cut| name_hash(feature) >= cut) {
+                    return false;
+                }
+                let mut uses = Series::default();
+                uses.add(day, count);
+                self.usage.insert(index, FeatureUse { feature: feature.into(), uses });
+                if self.usage.len() > limit {
+                    let largest = (0..self.usage.len()).max_by_key(|&i| name_hash(&self.usage[i].feature));
+                    if let Some(largest) = largest {
+                        let gone = self.usage.remove(largest);
+                        self.usage_cut = Some(name_hash(&gone.feature));
+                        return *gone.feature != *feature;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn merge_master(&mut self, event: &Event<'_>) -> Verdict {
+        let Body::Account(update) = &event.body else { return Verdict::Superseded };
+        let text = |patch: &Patch<std::borrow::Cow<'_, str>>| match patch {
+            Patch::Unchanged => None,
+            Patch::Cleared => Some(MasterValue::Cleared),
+            Patch::Set(text) => Some(MasterValue::Text(Box::from(&**text))),
+        };
+        let number = |patch: &Patch<u32>| match patch {
+            Patch::Unchanged => None,
+            Patch::Cleared => Some(MasterValue::Cleared),
+            Patch::Set(n) => Some(MasterValue::Number(*n)),
+        };
+        let list = match &update.entitled_features {
+            Patch::Unchanged => None,
+            Patch::Cleared => Some(MasterValue::Cleared),
+            Patch::Set(list) => Some(MasterValue::List(list.iter().map(|name| Box::from(&**name)).collect())),
+        };
+        let fields = [
+            (MasterField::Name, text(&update.name)),
+            (MasterField::Segment, text(&update.segment)),
+            (MasterField::Industry, text(&update.industry)),
+            (MasterField::Owner, text(&update.owner)),
+            (MasterField::TimeZone, text(&update.time_zone)),
+            (MasterField::Lifecycle, text(&update.lifecycle)),
+            (MasterField::Parent, text(&update.parent)),
+            (MasterField::EntitledFeatures, list),
+            (MasterField::ExpectedWeeklyUsers, number(&update.expected_weekly_users)),
+            (MasterField::ExpectedMonthlyUsers, number(&update.expected_monthly_users)),
+        ];
+        // The verdict of the whole event is its best field: one that took effect counts as applied.
+        let mut verdict = Verdict::Superseded;
+        for (field, value) in fields {
+            let Some(value) = value else { continue };
+            match self.master.merge(&field, stamp(event), value, usize::MAX) {
+                Merge::Applied => verdict = Verdict::Applied,
+                Merge::Duplicate if verdict == Verdict::Superseded => verdict = Verdict::Duplicate,
+                _ => {}
+            }
+        }
+        verdict
+    }
+
+    /// A text field of the master data.
+    pub fn text(&self, field: MasterField) -> Option<&str> {
+        match self.master.get(&field).map(|entry| &entry.value) {
+            Some(MasterValue::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The entitled features, when they are known.
+    pub fn entitled(&self) -> Option<&[Box<str>]> {
+        match self.master.get(&MasterField::EntitledFeatures).map(|entry| &entry.value) {
+            Some(MasterValue::List(list)) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Logins and uses together on one day.
+    pub fn activity_on(&self, day: Day) -> u64 {
+        u64::from(self.logins.on(day)) + self.usage.iter().map(|f| u64::from(f.uses.on(day))).sum::<u64>()
+    }
+
+    /// Logins and uses in `after < d <= upto`.
+    pub fn activity(&self, after: Day, upto: Day) -> u64 {
+        self.logins.sum(after, upto) + self.usage.iter().map(|f| f.uses.sum(after, upto)).sum::<u64>()
+    }
+
+    /// Days with a login or a use in `after < d <= upto`.
+    pub fn active_days(&self, after: Day, upto: Day) -> u32 {
+        if self.usage.is_empty() {
+            return self.logins.active_days(after, upto);
+        }
+        (after.0 + 1..=upto.0).filter(|&day| self.activity_on(Day(day)) > 0).count() as u32
+    }
+
+    /// The newest day with a login or a use, not after `upto`.
+    pub fn last_active(&self, upto: Day) -> Option<Day> {
+        let used = self.usage.iter().filter_map(|f| f.uses.last_active(upto)).max();
+        self.logins.last_active(upto).max(used)
+    }
+
+    /// Whether any login or use is known on or before a day.
+    pub fn reaches_back(&self, day: Day) -> bool {
+        self.logins.reaches_back(day) || self.usage.iter().any(|f| f.uses.reaches_back(day))
+    }
+
+    /// The contract in force on a day (the latest start wins), cancelled ones included.
+    pub fn contract_on(&self, day: Day, calendar: Calendar) -> Option<&Entry<Box<str>, ContractFact>> {
+        let in_force = |c: &ContractFact| {
+            calendar.day_of(c.start_ms) <= day && c.end_ms.is_none_or(|end| day < calendar.day_of(end))
+        };
+        self.contracts
+            .iter()
+            .filter(|entry| in_force(&entry.value))
+            .max_by(|a, b| (a.value.start_ms, &a.key).cmp(&(b.value.start_ms, &b.key)))
+    }
+
+    /// Whether facts read from disk are well-formed. A page that is not is treated as rotten.
+    pub fn is_sound(&self) -> bool {
+        self.people.is_sound()
+            && self.usage.is_sorted_by(|a, b| a.feature < b.feature)
+            && self.tickets.is_sound()
+            && self.invoices.is_sound()
+            && self.surveys.is_sound()
+            && self.contacts.is_sound()
+            && self.contracts.is_sound()
+            && self.master.is_sound()
+            && self.filters.is_sorted_by(|a, b| (a.kind, a.input) < (b.kind, b.input))
+            && self.filters.iter().all(|f| f.filter.is_sound())
+    }
+
+    /// The kinds this account has ever had, as far as the facts still tell.
+    pub fn has(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Login => self.logins.newest().is_some(),
+            Kind::Usage => !self.usage.is_empty(),
+            Kind::Ticket => !self.tickets.is_empty(),
+            Kind::Invoice => !self.invoices.is_empty(),
+            Kind::Survey => !self.surveys.is_empty(),
+            Kind::Contact => !self.contacts.is_empty(),
+            Kind::Contract => !self.contracts.is_empty(),
+            Kind::Account => !self.master.is_empty(),
+        }
+    }
+}
+
+fn name_hash(feature: &str) -> u64 {
+    xxh3_64(feature.as_bytes())
+}
+
+fn stamp(event: &Event<'_>) -> Stamp {
+    Stamp { version: event.version, at_ms: event.occurred_at_ms, event_id: Box::from(&*event.id) }
+}
+
+/// The currency of stored bytes.
+pub fn currency(bytes: [u8; 3]) -> Currency {
+    Currency(bytes)
+}
+
+/// The pseudonym of a stored respondent.
+pub fn person(id: u64) -> PersonId {
+    PersonId(id)
+}
+
+/// Small enums of the event vocabulary as one byte; an unknown byte is a rotten page.
+mod code {
+    use crate::engine::event::*;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub trait Code: Copy + Sized + 'static {
+        const ALL: &'static [Self];
+        fn code(self) -> u8;
+    }
+
+    macro_rules! codes {
+        ($($name:ident: $($variant:ident),+;)+) => {$(
+            impl Code for $name {
+                const ALL: &'static [Self] = &[$($name::$variant),+];
+                fn code(self) -> u8 { self as u8 }
+            }
+        )+};
+    }
+
+    codes! {
+        Priority: Low, Normal, High, Urgent;
+        TicketStatus: Open, Pending, Solved, Deleted;
+        InvoiceStatus: Open, Paid, Void, Disputed;
+        SurveyType: Nps, Csat, Ces;
+        ContactRole: Champion, Sponsor, Admin, User;
+        ContactStatus: Active, Moved, Left;
+        BillingPeriod: Monthly, Quarterly, Annual;
+        ContractStatus: Active, Cancelled;
+    }
+
+    pub fn serialize<T: Code, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(value.code())
+    }
+
+    pub fn deserialize<'de, T: Code, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        let byte = u8::deserialize(deserializer)?;
+        T::ALL
+            .iter()
+            .copied()
+            .find(|value| value.code() == byte)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("unknown code {byte}")))
+    }
+}

@@ -1,0 +1,39 @@
+//! What is known about one account: facts (a function of its events) apart from decisions (what
+//! was concluded, when we looked).
+//!
+//! To add an event kind: its entity in `facts.rs`, its merge in [`Facts::merge`], its sort check
+//! in [`Facts::is_sound`]; the order law in `tests/laws.rs` then covers it.
+
+mod decisions;
+mod facts;
+mod history;
+mod keyed;
+
+pub use decisions::{Decisions, Phase, Published, PublishedLine, RiskState, apply_header, encode_header};
+pub use facts::{
+    ContactFact, ContractFact, Facts, FeatureUse, InvoiceFact, MasterField, MasterValue, SurveyFact,
+    TicketFact, Verdict, currency, person,
+};
+pub use history::{Band, Close, HISTORY_DAYS, History};
+pub use keyed::{Entry, Keyed, Merge, Stamp};
+
+use crate::engine::time::{DAY_TURN_SPREAD_MS, Day};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How far after midnight the day turns for an account.
+pub fn day_turn_jitter_ms(account: &str) -> i64 {
+    (xxh3_64(account.as_bytes()) % DAY_TURN_SPREAD_MS as u64) as i64
+}
+
+/// The moment from which an account is looked at: an instant, and the day it belongs to for
+/// this account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The instant.
+    pub at_ms: i64,
+    /// The account's day at that instant (it turns a little after midnight).
+    pub today: Day,
+    /// Whether this is the present, where everything known counts, or a look back, where only
+    /// what had happened by then counts.
+    pub hindsight: bool,
+}

@@ -1,0 +1,438 @@
+//! Evaluating one account: refresh the score lines that can have changed, move the band and the
+//! risks that read what changed, and note what is to be told. Time comes from the shard.
+
+use super::account::{
+    Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, currency, encode_header,
+};
+use super::config::EngineConfig;
+use super::event::{Body, Event, InvoiceStatus};
+use super::feature::{FeatureId, ScoreNow, Touch, View, annual_minor, breach_ms};
+use super::record::{
+    Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord,
+};
+use super::risk::{self, Hindsight, Transition, risk_id};
+use super::rule::{Condition, RULES, RuleDef, by_key};
+use super::score::{CoverageClass, Points, Score, Scorer, line_number, next_band, whole_points};
+use super::time::{Calendar, DAY_MS, Day};
+use std::sync::Arc;
+
+/// Most causes named in one score record.
+const MAX_CAUSES: usize = 8;
+/// Coverage from which a score counts as fully backed, basis points.
+const FULL_COVERAGE_BP: u16 = 8_000;
+
+/// One account in memory.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub id: Box<str>,
+    pub jitter_ms: i64,
+    pub facts: Facts,
+    pub decisions: Decisions,
+    /// Derived: never persisted, recomputed on restore.
+    pub points: Points,
+    pub score: Score,
+    /// What moved the score since it was last published.
+    pub causes: Vec<Box<str>>,
+    /// The deadline this account is armed for; `i64::MAX` = none.
+    pub armed_ms: i64,
+    /// Decisions changed since the last commit: its scores record must be written.
+    pub changed: bool,
+    /// In the shard's list of accounts to look at when committing.
+    pub listed: bool,
+    /// Wall time of the last publication.
+    pub told_wall_ms: i64,
+}
+
+impl Account {
+    pub(super) fn new(id: &str) -> Self {
+        Account {
+            id: id.into(),
+            jitter_ms: super::account::day_turn_jitter_ms(id),
+            facts: Facts::default(),
+            decisions: Decisions::default(),
+            points: Points::default(),
+            score: Score::default(),
+            causes: Vec::new(),
+            armed_ms: i64::MAX,
+            changed: false,
+            listed: false,
+            told_wall_ms: i64::MIN,
+        }
+    }
+
+    pub(super) fn today(&self, calendar: Calendar, at_ms: i64) -> Day {
+        calendar.day_of(at_ms.saturating_sub(self.jitter_ms))
+    }
+
+    fn view(&self, calendar: Calendar, at_ms: i64) -> View<'_> {
+        View {
+            facts: &self.facts,
+            decisions: &self.decisions,
+            score: ScoreNow { hundredths: self.score.hundredths, band: self.decisions.band },
+            moment: Moment { at_ms, today: self.today(calendar, at_ms), hindsight: false },
+            calendar,
+            jitter_ms: self.jitter_ms,
+        }
+    }
+
+    /// What `touch` an event is for this account at an instant.
+    pub(super) fn touch_of(&self, event: &Event<'_>, calendar: Calendar, at_ms: i64) -> Touch {
+        match event.body {
+            Body::Login(_) | Body::Usage(_) => {
+                let past = calendar.day_of(event.occurred_at_ms) < self.today(calendar, at_ms);
+                if past { Touch::ACTIVITY_PAST.or(Touch::ACTIVITY_TODAY) } else { Touch::ACTIVITY_TODAY }
+            }
+            Body::Ticket(_) => Touch::TICKETS,
+            Body::Invoice(_) => Touch::INVOICES,
+            Body::Survey(_) => Touch::SURVEYS,
+            Body::Contact(_) => Touch::CONTACTS,
+            Body::Contract(_) => Touch::CONTRACTS,
+            Body::Account(_) => Touch::ALL,
+        }
+    }
+}
+
+/// Evaluates accounts under one configuration.
+#[derive(Debug)]
+pub(super) struct Evaluator {
+    pub config: Arc<EngineConfig>,
+    pub version: String,
+    pub calendar: Calendar,
+    scorer: Scorer,
+}
+
+/// What one evaluation did.
+#[derive(Debug, Default)]
+pub(super) struct Evaluated {
+    /// Risk transitions to tell, in rule order.
+    pub told: Vec<RiskTransition>,
+    /// Whether any decision changed.
+    pub decided: bool,
+    /// Whether what the world should know about the score differs from what was published.
+    pub due: bool,
+}
+
+impl Evaluator {
+    pub(super) fn new(config: Arc<EngineConfig>) -> Self {
+        Evaluator {
+            version: config.version(),
+            calendar: config.calendar(),
+            scorer: Scorer::new(config.scoring.clone()),
+            config,
+        }
+    }
+
+    /// Recomputes the derived part only: what recovery does, since decisions are read, not made.
+    pub(super) fn refresh(&mut self, account: &mut Account, at_ms: i64, touch: Touch) {
+        let mut points = std::mem::take(&mut account.points);
+        self.scorer.refresh(&mut points, &account.view(self.calendar, at_ms), touch);
+        account.score = self.scorer.score(&points);
+        account.points = points;
+    }
+
+    /// Closes the account's day if `at_ms` is the instant at which its day turns.
+    pub(super) fn close_day(&self, account: &mut Account, at_ms: i64) -> bool {
+        let today = account.today(self.calendar, at_ms);
+        if self.calendar.start_of(today) + account.jitter_ms != at_ms {
+            return false;
+        }
+        let close = account.score.hundredths.zip(account.decisions.band);
+        let close = close.map(|(hundredths, band)| (whole_points(hundredths), band));
+        account.decisions.history.close(today.minus(1), close)
+    }
+
+    /// Evaluates what `touch` can have changed, at an instant. `cause` names the event.
+    pub(super) fn evaluate(
+        &mut self,
+        account: &mut Account,
+        at_ms: i64,
+        touch: Touch,
+        cause: Option<&str>,
+    ) -> Evaluated {
+        let before = account.score;
+        self.refresh(account, at_ms, touch);
+        let band = next_band(&self.config.scoring.bands, account.decisions.band, account.score.hundredths);
+        let mut touch = touch;
+        let mut done = Evaluated { decided: band != account.decisions.band, ..Evaluated::default() };
+        account.decisions.band = band;
+        if done.decided || before != account.score {
+            touch = touch.or(Touch::SCORE);
+            note_cause(account, cause, at_ms);
+        }
+        for rule in RULES {
+            if rule.reads.meets(touch) && self.move_risk(account, rule, at_ms, cause, &mut done) {
+                touch = touch.or(Touch::RISKS);
+            }
+        }
+        done.due = self.is_due(account);
+        done
+    }
+
+    /// Moves one risk; returns whether its state changed.
+    fn move_risk(
+        &self,
+        account: &mut Account,
+        rule: &'static RuleDef,
+        at_ms: i64,
+        cause: Option<&str>,
+        done: &mut Evaluated,
+    ) -> bool {
+        let rules = &self.config.rules;
+        let (enabled, timing) = (rule.settings)(rules);
+        let state = account.decisions.risk(rule.id());
+        let view = account.view(self.calendar, at_ms);
+        if !enabled && state.is_none_or(|state| state.phase == Phase::Resolved) {
+            return false;
+        }
+        let condition = if enabled { (rule.condition)(&view, rules) } else { Condition::Clear };
+        if state.is_none() && !matches!(condition, Condition::Met { .. }) {
+            return false;
+        }
+        let hindsight = |fired_ms: i64| {
+            let judged = enabled && at_ms.saturating_sub(fired_ms) <= i64::from(rule.hindsight_days) * DAY_MS;
+            if !judged || rule.hindsight_days == 0 {
+                return Hindsight { held: true, evidence: None };
+            }
+            let then = view.back_at(fired_ms);
+            let held = !matches!((rule.condition)(&then, rules), Condition::Clear);
+            Hindsight { held, evidence: Some((rule.evidence)(&then, rules).digest()) }
+        };
+        let moved = risk::advance(rule, state, condition, timing, at_ms, hindsight);
+        if moved.state.as_ref() == state {
+            return false;
+        }
+        match moved.state {
+            Some(state) => account.decisions.set_risk(state),
+            None => account.decisions.remove_risk(rule.id()),
+        }
+        done.decided = true;
+        if let Some(transition) = moved.tell {
+            done.told.extend(self.tell(account, rule, transition, at_ms, cause));
+        }
+        true
+    }
+
+    fn tell(
+        &self,
+        account: &Account,
+        rule: &'static RuleDef,
+        transition: Transition,
+        at_ms: i64,
+        cause: Option<&str>,
+    ) -> Option<RiskTransition> {
+        let rules = &self.config.rules;
+        let view = account.view(self.calendar, at_ms);
+        let state = account.decisions.risk(rule.id())?;
+        let evidence = (rule.evidence)(&view, rules);
+        let enabled = (rule.settings)(rules).0;
+        let what = match transition {
+            Transition::Resolved if !enabled => "the rule was switched off".to_owned(),
+            Transition::Resolved => format!("no longer: {}", rule.title),
+            Transition::Retracted => {
+                format!("withdrawn: late or corrected events show otherwise ({})", rule.title)
+            }
+            _ => evidence.what.clone(),
+        };
+        Some(RiskTransition {
+            v: RECORD_VERSION,
+            id: risk_id(&account.id, rule.key, state.began_ms),
+            account_id: account.id.to_string(),
+            account_name: account.facts.text(MasterField::Name).map(str::to_owned),
+            rule: rule.key,
+            title: rule.title,
+            transition,
+            transition_seq: state.seq,
+            severity: state.severity,
+            began_at_ms: state.began_ms,
+            fired_at_ms: state.fired_ms,
+            at_ms,
+            backfill: false,
+            what,
+            evidence,
+            caused_by: cause.map(str::to_owned),
+            score_hundredths: account.score.hundredths,
+            band: account.decisions.band,
+            coverage_basis_points: account.score.coverage_bp,
+            money_at_stake: annual_minor(&view).map(|(annual_minor, code)| Money {
+                annual_minor,
+                currency: currency(code).as_str().to_owned(),
+            }),
+            owner: account.facts.text(MasterField::Owner).map(str::to_owned),
+            play: rule.play,
+            config_version: self.version.clone(),
+        })
+    }
+
+    /// Full, partial or unknown.
+    pub(super) fn coverage_class(&self, score: Score) -> CoverageClass {
+        match score {
+            Score { hundredths: None, .. } => CoverageClass::Unknown,
+            Score { coverage_bp, .. } if coverage_bp >= FULL_COVERAGE_BP => CoverageClass::Full,
+            Score { .. } => CoverageClass::Partial,
+        }
+    }
+
+    /// Whether the whole-number score, the band or the coverage class differ from what was
+    /// published last. An account about which nothing is known has nothing to publish.
+    pub(super) fn is_due(&self, account: &Account) -> bool {
+        let now = (account.score.hundredths.map(whole_points), account.decisions.band);
+        let class = self.coverage_class(account.score);
+        match &account.decisions.published {
+            None => class != CoverageClass::Unknown,
+            Some(told) => {
+                let told_score = Score { hundredths: told.score_hundredths, coverage_bp: told.coverage_bp };
+                now != (told.score_hundredths.map(whole_points), told.band)
+                    || class != self.coverage_class(told_score)
+            }
+        }
+    }
+
+    /// The next instant strictly after `after_ms` at which time alone can change anything.
+    pub(super) fn next_deadline(&self, account: &Account, after_ms: i64) -> i64 {
+        let today = account.today(self.calendar, after_ms);
+        let mut next = self.calendar.start_of(today.plus(1)) + account.jitter_ms;
+        let mut consider = |at_ms: Option<i64>| {
+            if let Some(at_ms) = at_ms.filter(|&at_ms| at_ms > after_ms) {
+                next = next.min(at_ms);
+            }
+        };
+        let view = account.view(self.calendar, after_ms);
+        for ticket in account.facts.tickets.iter() {
+            consider(
+                ticket.value.first_response_due_ms.filter(|_| breach_ms(&view, &ticket.value).is_some()),
+            );
+            consider(breach_ms(&view, &ticket.value));
+            consider(ticket.value.resolve_due_ms.filter(|_| breach_ms(&view, &ticket.value).is_some()));
+        }
+        let grace_ms = self.config.rules.late_payment.grace.0;
+        for invoice in account.facts.invoices.iter().map(|entry| &entry.value) {
+            if invoice.paid_at_ms.is_none() && invoice.status == InvoiceStatus::Open {
+                consider(Some(invoice.due_at_ms));
+                consider(Some(invoice.due_at_ms.saturating_add(grace_ms)));
+            }
+        }
+        for state in &account.decisions.risks {
+            let rule = RULES.iter().find(|rule| rule.id() == state.rule);
+            let timing = rule.map(|rule| (rule.settings)(&self.config.rules).1);
+            consider(timing.and_then(|timing| risk::next_deadline(state, timing, after_ms)));
+        }
+        next
+    }
+
+    /// The record that publishes an account's score and decisions; afterwards they count as told.
+    pub(super) fn publish(
+        &mut self,
+        account: &mut Account,
+        clock_ms: i64,
+        covered: Option<Day>,
+    ) -> (ScoreRecord, Vec<u8>) {
+        let view = account.view(self.calendar, clock_ms);
+        let scoring = self.scorer.scoring();
+        let scorecard = scoring
+            .scorecards
+            .get(usize::from(account.points.card))
+            .map_or_else(String::new, |card| card.name.clone());
+        let lines = self.scorer.explain(&account.points);
+        let value = |feature: Option<FeatureId>| feature.and_then(|feature| feature.value(&view));
+        let present = |line: &&super::score::Line<'_>| line.points.is_some() || line.feature.is_none();
+        let contributions: Vec<Contribution> = lines
+            .iter()
+            .filter(present)
+            .map(|line| Contribution {
+                line: line.name.to_owned(),
+                group: line.group.to_owned(),
+                value: value(line.feature),
+                unit: line.feature.map(|feature| feature.def().unit.name()),
+                points_hundredths: line.points,
+                weight_ppm: line.weight_ppm,
+                contribution_hundredths: line.contribution,
+            })
+            .collect();
+        let absent =
+            lines.iter().filter(|line| !present(line)).filter_map(|line| Some(line.feature?.def().name));
+        let absent = absent.collect();
+        let told = Published {
+            score_hundredths: account.score.hundredths,
+            band: account.decisions.band,
+            coverage_bp: account.score.coverage_bp,
+            lines: lines
+                .iter()
+                .filter(|line| line.contribution != 0)
+                .map(|line| PublishedLine { line: line_number(line.name), contribution: line.contribution })
+                .collect(),
+        };
+        let before = account.decisions.published.replace(told);
+        let changes = self.changes(before.as_ref(), &contributions);
+        let record = ScoreRecord {
+            v: RECORD_VERSION,
+            account_id: account.id.to_string(),
+            account_name: account.facts.text(MasterField::Name).map(str::to_owned),
+            score: account.score.hundredths.map(whole_points),
+            score_hundredths: account.score.hundredths,
+            band: account.decisions.band,
+            coverage_basis_points: account.score.coverage_bp,
+            coverage: self.coverage_class(account.score).name(),
+            scorecard,
+            contributions,
+            absent,
+            previous: before
+                .map(|told| Previous { score_hundredths: told.score_hundredths, band: told.band }),
+            changes,
+            causes: account.causes.drain(..).map(String::from).collect(),
+            risks: summaries(account),
+            as_of: clock_ms,
+            config_version: self.version.clone(),
+        };
+        (record, encode_header(&account.decisions, covered))
+    }
+
+    /// Lines that differ from what was published; their deltas sum to the change of the score.
+    fn changes(&self, before: Option<&Published>, now: &[Contribution]) -> Vec<Change> {
+        let before = before.map_or(&[][..], |told| &told.lines);
+        let was = |number: u32| before.iter().find(|l| l.line == number).map_or(0, |l| l.contribution);
+        let mut changes: Vec<Change> = now
+            .iter()
+            .map(|line| Change {
+                line: line.line.clone(),
+                delta_hundredths: line.contribution_hundredths - was(line_number(&line.line)),
+            })
+            .collect();
+        let gone = before.iter().filter(|l| !now.iter().any(|line| line_number(&line.line) == l.line));
+        changes
+            .extend(gone.map(|l| Change { line: self.line_name(l.line), delta_hundredths: -l.contribution }));
+        changes.retain(|change| change.delta_hundredths != 0);
+        changes
+    }
+
+    fn line_name(&self, number: u32) -> String {
+        let features = super::feature::CATALOGUE.iter().map(|def| def.name);
+        let caps =
+            self.config.scoring.scorecards.iter().flat_map(|card| card.caps.iter().map(|cap| &*cap.name));
+        let name = features.chain(caps).find(|name| line_number(name) == number);
+        name.unwrap_or("(removed)").to_owned()
+    }
+}
+
+fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64) {
+    let cause =
+        cause.map_or_else(|| format!("deadline:{}", super::time::rfc3339(at_ms)), |id| format!("event:{id}"));
+    if account.causes.len() == MAX_CAUSES {
+        account.causes.remove(0);
+    }
+    account.causes.push(cause.into());
+}
+
+fn summaries(account: &Account) -> Vec<RiskSummary> {
+    let live = account.decisions.risks.iter().filter(|state| state.phase != Phase::Resolved);
+    live.filter_map(|state| {
+        let rule = RULES.iter().find(|rule| rule.id() == state.rule)?;
+        Some(RiskSummary {
+            id: risk_id(&account.id, rule.key, state.began_ms),
+            rule: by_key(rule.key)?.key.to_owned(),
+            phase: state.phase,
+            severity: state.severity,
+            began_at: state.began_ms,
+        })
+    })
+    .collect()
+}

@@ -1,0 +1,147 @@
+//! Usage and adoption: logins, uses, distinct users.
+
+use super::View;
+use crate::engine::statistics::lower_tail;
+use crate::engine::time::Day;
+
+/// Days per window of a comparison; a multiple of 7, so that weekly seasons cancel.
+pub const fn contrast_days() -> i32 {
+    28
+}
+
+/// Fewest logins and uses in the earlier window for a comparison to mean anything.
+const MIN_BASELINE: u64 = 40;
+/// Fewest active days in the earlier window.
+const MIN_BASELINE_DAYS: u32 = 8;
+
+/// Two windows of complete days beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Logins and uses in the last 28 complete days.
+    pub now: u64,
+    /// The same in the 28 complete days before.
+    pub before: u64,
+    /// Active days in the earlier window.
+    pub days_before: u32,
+}
+
+/// The comparison of the last 28 complete days with the 28 before, at the view's moment.
+pub fn comparison(view: &View<'_>) -> Comparison {
+    let end = view.today().minus(1);
+    let middle = end.minus(contrast_days());
+    let start = middle.minus(contrast_days());
+    Comparison {
+        now: view.facts.activity(middle, end),
+        before: view.facts.activity(start, middle),
+        days_before: view.facts.active_days(start, middle),
+    }
+}
+
+impl Comparison {
+    /// Whether the earlier window holds enough to compare with.
+    pub fn has_baseline(&self, min_count: u64, min_days: u32) -> bool {
+        self.before >= min_count && self.days_before >= min_days
+    }
+
+    /// By how much activity fell, in basis points; 0 when it rose.
+    pub fn drop_bp(&self) -> i64 {
+        if self.before == 0 {
+            return 0;
+        }
+        let fallen = u128::from(self.before.saturating_sub(self.now)) * 10_000 / u128::from(self.before);
+        fallen as i64
+    }
+
+    /// Probability of seeing so little activity if nothing had changed, given how much the four
+    /// earlier weeks varied.
+    pub fn p_value(&self, view: &View<'_>) -> f64 {
+        let end = view.today().minus(1).minus(contrast_days());
+        let weeks = [0, 1, 2, 3].map(|k| {
+            let upto = end.minus(7 * k);
+            view.facts.activity(upto.minus(7), upto)
+        });
+        lower_tail(self.now, self.before, &weeks)
+    }
+}
+
+/// The last day with a login or a use that counts at the view's moment. Looking back, only days
+/// that were complete by then count: when on the day itself something happened is not kept.
+pub fn last_seen(view: &View<'_>) -> Option<Day> {
+    let upto = if view.moment.hindsight { view.today().minus(1) } else { Day(i32::MAX) };
+    view.facts.last_active(upto)
+}
+
+fn ever_active(view: &View<'_>) -> Option<()> {
+    (view.facts.logins.newest().is_some() || !view.facts.usage.is_empty()).then_some(())
+}
+
+fn active_users(view: &View<'_>, days: i32) -> u32 {
+    view.facts.people.active(view.today().minus(days), view.today())
+}
+
+pub(super) fn active_users_7d(view: &View<'_>) -> Option<i64> {
+    ever_active(view)?;
+    Some(active_users(view, 7).into())
+}
+
+pub(super) fn active_users_28d(view: &View<'_>) -> Option<i64> {
+    ever_active(view)?;
+    Some(active_users(view, 28).into())
+}
+
+pub(super) fn logins_28d(view: &View<'_>) -> Option<i64> {
+    view.facts.logins.newest()?;
+    let sum = view.facts.logins.sum(view.today().minus(28), view.today());
+    Some(i64::try_from(sum).unwrap_or(i64::MAX))
+}
+
+pub(super) fn active_days_28d(view: &View<'_>) -> Option<i64> {
+    ever_active(view)?;
+    let end = view.today().minus(1);
+    let start = end.minus(28);
+    // A young account has not had 28 days to be active on.
+    if !view.facts.reaches_back(start.plus(1)) {
+        return None;
+    }
+    Some(view.facts.active_days(start, end).into())
+}
+
+pub(super) fn days_since_active(view: &View<'_>) -> Option<i64> {
+    let last = last_seen(view)?;
+    Some(view.today().since(last).max(0).into())
+}
+
+pub(super) fn trend_28d(view: &View<'_>) -> Option<i64> {
+    let comparison = comparison(view);
+    if !comparison.has_baseline(MIN_BASELINE, MIN_BASELINE_DAYS) {
+        return None;
+    }
+    let ratio = u128::from(comparison.now) * 10_000 / u128::from(comparison.before);
+    Some(i64::try_from(ratio).unwrap_or(i64::MAX))
+}
+
+pub(super) fn seat_utilisation(view: &View<'_>) -> Option<i64> {
+    ever_active(view)?;
+    let contract = view.facts.contract_on(view.today(), view.calendar)?;
+    let seats = contract.value.seats.filter(|&seats| seats > 0)?;
+    let share = i64::from(active_users(view, 28)) * 10_000 / i64::from(seats);
+    Some(share.min(10_000))
+}
+
+pub(super) fn feature_breadth(view: &View<'_>) -> Option<i64> {
+    let entitled = view.facts.entitled().filter(|list| !list.is_empty())?;
+    let (after, upto) = (view.today().minus(28), view.today());
+    let used = |name: &str| {
+        view.facts
+            .usage
+            .binary_search_by(|entry| (*entry.feature).cmp(name))
+            .is_ok_and(|index| view.facts.usage[index].uses.sum(after, upto) > 0)
+    };
+    let used = entitled.iter().filter(|name| used(name)).count() as i64;
+    Some(used * 10_000 / entitled.len() as i64)
+}
+
+pub(super) fn stickiness(view: &View<'_>) -> Option<i64> {
+    let month = active_users(view, 28);
+    (month > 0).then(|| i64::from(active_users(view, 7)) * 10_000 / i64::from(month))
+}

@@ -1,0 +1,92 @@
+//! The view of one account from one moment: what feature functions and rules look at.
+
+use crate::engine::account::{Band, Close, Decisions, Facts, Moment};
+use crate::engine::time::{Calendar, Day};
+
+/// The score as it stands, for rules and score features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScoreNow {
+    /// Hundredths; `None` = unknown.
+    pub hundredths: Option<i16>,
+    /// The band.
+    pub band: Option<Band>,
+}
+
+/// Who is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// What happened.
+    pub facts: &'a Facts,
+    /// What was concluded.
+    pub decisions: &'a Decisions,
+    /// The score as evaluated at the view's moment.
+    pub score: ScoreNow,
+}
+
+/// One account from one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// What happened.
+    pub facts: &'a Facts,
+    /// What was concluded.
+    pub decisions: &'a Decisions,
+    /// The score at that moment.
+    pub score: ScoreNow,
+    /// The moment.
+    pub moment: Moment,
+    /// The deployment's calendar.
+    pub calendar: Calendar,
+    /// How long after midnight the account's day turns.
+    pub jitter_ms: i64,
+}
+
+impl<'a> View<'a> {
+    /// The account's day.
+    pub fn today(&self) -> Day {
+        self.moment.today
+    }
+
+    /// The day of an instant.
+    pub fn day_of(&self, at_ms: i64) -> Day {
+        self.calendar.day_of(at_ms)
+    }
+
+    /// The instant at which the account's day turned to `day`.
+    pub fn turn_of(&self, day: Day) -> i64 {
+        self.calendar.start_of(day) + self.jitter_ms
+    }
+
+    /// Whether something that happened at `at_ms` counts: in the present everything known does.
+    pub fn known(&self, at_ms: i64) -> bool {
+        !self.moment.hindsight || at_ms <= self.moment.at_ms
+    }
+
+    /// The same account, looked back at from an earlier instant.
+    #[must_use]
+    pub fn back_at(&self, at_ms: i64) -> View<'a> {
+        let today = self.calendar.day_of(at_ms - self.jitter_ms);
+        View { moment: Moment { at_ms, today, hindsight: true }, ..*self }
+    }
+
+    /// The closing value of a day.
+    pub fn close_of(&self, day: Day) -> Close {
+        self.decisions.history.on(day, self.today().minus(1))
+    }
+}
+
+pub(super) fn score_now(view: &View<'_>) -> Option<i64> {
+    view.score.hundredths.map(i64::from)
+}
+
+fn change_since(view: &View<'_>, day: Day) -> Option<i64> {
+    let then = i64::from(view.close_of(day)?.0) * 100;
+    Some(score_now(view)? - then)
+}
+
+pub(super) fn score_change_7d(view: &View<'_>) -> Option<i64> {
+    change_since(view, view.today().minus(7))
+}
+
+pub(super) fn score_change_quarter(view: &View<'_>) -> Option<i64> {
+    change_since(view, view.today().quarter_start())
+}

@@ -1,0 +1,131 @@
+//! Money: late payment, and a renewal that is in danger.
+
+use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number};
+use crate::engine::account::currency;
+use crate::engine::feature::{FeatureId, Touch, View, annual_minor, overdue, renewal};
+use crate::engine::time::rfc3339;
+
+pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
+    key: "late_payment",
+    title: "payment is late",
+    definition: "an invoice is unpaid 10 days after its due date; high from 30 days, critical from 60",
+    play: "ask finance and the sponsor whether it is a dispute, a process or a decision",
+    reads: Touch::INVOICES.or(Touch::TIME),
+    hindsight_days: i32::MAX,
+    settings: |rules| (rules.late_payment.enabled, rules.late_payment.timing),
+    condition: late_condition,
+    evidence: late_evidence,
+};
+
+fn late_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    let settings = &rules.late_payment;
+    let Some(oldest_due) = overdue(view, settings.grace.0).map(|i| i.value.due_at_ms).min() else {
+        return Condition::Clear;
+    };
+    let days = view.today().since(view.day_of(oldest_due));
+    let severity = match u32::try_from(days).unwrap_or(0) {
+        days if days >= settings.critical_after_days => Severity::Critical,
+        days if days >= settings.high_after_days => Severity::High,
+        _ => settings.severity,
+    };
+    Condition::Met { began_ms: oldest_due.saturating_add(settings.grace.0), severity }
+}
+
+fn late_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
+    let late: Vec<_> = overdue(view, rules.late_payment.grace.0).collect();
+    let days = late.iter().map(|i| view.today().since(view.day_of(i.value.due_at_ms))).max().unwrap_or(0);
+    let items = late.iter().take(MAX_ITEMS).map(|i| Item {
+        kind: "invoice",
+        id: i.key.to_string(),
+        event_id: i.stamp.event_id.to_string(),
+        detail: format!(
+            "{} minor units {}, due {}",
+            i.value.amount_minor,
+            currency(i.value.currency).as_str(),
+            rfc3339(i.value.due_at_ms)
+        ),
+    });
+    let invoices = if late.len() == 1 { "invoice is" } else { "invoices are" };
+    Evidence {
+        what: format!(
+            "{} {invoices} unpaid past the grace period, the oldest {days} days past due",
+            late.len()
+        ),
+        items: items.collect(),
+        numbers: vec![number(view, FeatureId::OverdueAmount), number(view, FeatureId::PaymentDelay)],
+    }
+}
+
+pub(super) const RENEWAL_AT_RISK: RuleDef = RuleDef {
+    key: "renewal_at_risk",
+    title: "renewal is at risk",
+    definition: "the contract ends within 90 days without a successor, and the score is below 50, another risk of \
+                 severity high or more is firing, or the newest NPS answer is 6 or less; critical within 30 days",
+    play: "agree a success plan with the sponsor before the commercial talk",
+    reads: Touch::CONTRACTS.or(Touch::SURVEYS).or(Touch::SCORE).or(Touch::RISKS).or(Touch::TIME),
+    hindsight_days: 0,
+    settings: |rules| (rules.renewal_at_risk.enabled, rules.renewal_at_risk.timing),
+    condition: renewal_condition,
+    evidence: renewal_evidence,
+};
+
+/// What speaks against the renewal, in words; empty = nothing.
+fn doubts(view: &View<'_>, rules: &Rules, score_below: u8) -> Vec<String> {
+    let settings = &rules.renewal_at_risk;
+    let mut doubts = Vec::new();
+    if let Some(score) = view.score.hundredths
+        && score < i16::from(score_below) * 100
+    {
+        doubts.push(format!("the score is {}", super::super::score::whole_points(score)));
+    }
+    if let Some(severity) = view.decisions.worst_firing(RENEWAL_AT_RISK.id())
+        && severity >= Severity::High
+    {
+        doubts.push(format!("another risk of severity {} is firing", severity.name()));
+    }
+    if let Some(nps) = FeatureId::NpsLatest.value(view)
+        && nps <= i64::from(settings.nps_at_most)
+    {
+        doubts.push(format!("the newest NPS answer is {nps}"));
+    }
+    doubts
+}
+
+fn renewal_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    let settings = &rules.renewal_at_risk;
+    let Some((_, end_ms)) = renewal(view) else { return Condition::Clear };
+    let days = view.day_of(end_ms).since(view.today());
+    if days > i32::try_from(settings.within_days).unwrap_or(i32::MAX) {
+        return Condition::Clear;
+    }
+    if !doubts(view, rules, settings.score_below).is_empty() {
+        let close = days <= i32::try_from(settings.critical_within_days).unwrap_or(i32::MAX);
+        let severity = if close { Severity::Critical } else { settings.severity };
+        return Condition::Met { began_ms: view.moment.at_ms, severity };
+    }
+    let still = !doubts(view, rules, settings.clear_score).is_empty();
+    if still { Condition::Between } else { Condition::Clear }
+}
+
+fn renewal_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
+    let Some((contract, end_ms)) = renewal(view) else { return Evidence::default() };
+    let days = view.day_of(end_ms).since(view.today());
+    let doubts = doubts(view, rules, rules.renewal_at_risk.score_below).join(", ");
+    let worth = annual_minor(view).map_or_else(String::new, |(minor, currency_code)| {
+        format!(", {minor} minor units {} a year", currency(currency_code).as_str())
+    });
+    Evidence {
+        what: format!("the contract ends in {days} days without a successor, and {doubts}"),
+        numbers: vec![
+            number(view, FeatureId::DaysToRenewal),
+            number(view, FeatureId::Score),
+            number(view, FeatureId::NpsLatest),
+        ],
+        items: vec![Item {
+            kind: "contract",
+            id: contract.key.to_string(),
+            event_id: contract.stamp.event_id.to_string(),
+            detail: format!("ends {}{worth}", rfc3339(end_ms)),
+        }],
+    }
+}

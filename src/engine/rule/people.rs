@@ -1,0 +1,133 @@
+//! People: what they said, and whether the ones who matter are still there.
+
+use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number};
+use crate::engine::account::{Entry, SurveyFact};
+use crate::engine::event::ContactStatus;
+use crate::engine::feature::{FeatureId, Touch, View, champion_gap, detractors, nps_answers};
+
+pub(super) const LOW_NPS: RuleDef = RuleDef {
+    key: "low_nps",
+    title: "sentiment is low",
+    definition: "the net promoter score of the last 180 days is below 0 with at least 5 answers",
+    play: "read the answers, call three of the people, and answer them all with what will change",
+    reads: Touch::SURVEYS.or(Touch::TIME),
+    hindsight_days: i32::MAX,
+    settings: |rules| (rules.low_nps.enabled, rules.low_nps.timing),
+    condition: nps_condition,
+    evidence: nps_evidence,
+};
+
+fn nps_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    let settings = &rules.low_nps;
+    let answers = nps_answers(view).count();
+    let (Some(nps), Some(newest)) =
+        (FeatureId::Nps.value(view), nps_answers(view).map(|(s, _)| s.stamp.at_ms).max())
+    else {
+        return Condition::Clear;
+    };
+    // Too few answers left: the evidence has expired.
+    if answers < settings.min_answers as usize || nps >= i64::from(settings.clear_at) {
+        return Condition::Clear;
+    }
+    if nps < i64::from(settings.below) {
+        return Condition::Met { began_ms: newest, severity: settings.severity };
+    }
+    Condition::Between
+}
+
+fn answer_item((answer, score): &(&Entry<Box<str>, SurveyFact>, u8)) -> Item {
+    Item {
+        kind: "survey",
+        id: answer.key.to_string(),
+        event_id: answer.stamp.event_id.to_string(),
+        detail: format!("NPS answer {score}"),
+    }
+}
+
+fn nps_evidence(view: &View<'_>, _: &Rules) -> Evidence {
+    let mut low: Vec<_> = nps_answers(view).filter(|(_, score)| *score <= 6).collect();
+    low.sort_by(|a, b| (b.0.stamp.at_ms, &b.0.key).cmp(&(a.0.stamp.at_ms, &a.0.key)));
+    Evidence {
+        what: format!(
+            "net promoter score {} over {} answers of the last 180 days",
+            FeatureId::Nps.value(view).unwrap_or(0),
+            nps_answers(view).count()
+        ),
+        numbers: vec![number(view, FeatureId::Nps), number(view, FeatureId::NpsAnswers)],
+        items: low.iter().take(MAX_ITEMS).map(answer_item).collect(),
+    }
+}
+
+pub(super) const DETRACTOR: RuleDef = RuleDef {
+    key: "detractor",
+    title: "somebody is unhappy",
+    definition: "the newest NPS answer of a respondent in the last 90 days is 6 or less; high at 3 or less",
+    play: "call within two days, listen, and come back with one thing that is fixed",
+    reads: Touch::SURVEYS.or(Touch::TIME),
+    hindsight_days: i32::MAX,
+    settings: |rules| (rules.detractor.enabled, rules.detractor.timing),
+    condition: detractor_condition,
+    evidence: detractor_evidence,
+};
+
+fn detractor_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    let settings = &rules.detractor;
+    let first = detractors(view).map(|(s, _)| s.stamp.at_ms).min();
+    match (first, detractors(view).map(|(_, score)| score).min()) {
+        (Some(began_ms), Some(lowest)) => {
+            let severity = if lowest <= settings.high_at { Severity::High } else { settings.severity };
+            Condition::Met { began_ms, severity }
+        }
+        _ => Condition::Clear,
+    }
+}
+
+fn detractor_evidence(view: &View<'_>, _: &Rules) -> Evidence {
+    let found: Vec<_> = detractors(view).collect();
+    let lowest = found.iter().map(|(_, score)| *score).min().unwrap_or(0);
+    let who = if found.len() == 1 { "respondent" } else { "respondents" };
+    Evidence {
+        what: format!("{} {who} answered 6 or less in the last 90 days, the lowest {lowest}", found.len()),
+        numbers: vec![number(view, FeatureId::Detractors)],
+        items: found.iter().take(MAX_ITEMS).map(answer_item).collect(),
+    }
+}
+
+pub(super) const CHAMPION_DEPARTED: RuleDef = RuleDef {
+    key: "champion_departed",
+    title: "the champion is gone",
+    definition: "a champion left or moved to another team, and no other active champion is known",
+    play: "ask for an introduction to the successor, and start the relationship again within the week",
+    reads: Touch::CONTACTS,
+    hindsight_days: i32::MAX,
+    settings: |rules| (rules.champion_departed.enabled, rules.champion_departed.timing),
+    condition: champion_condition,
+    evidence: champion_evidence,
+};
+
+fn champion_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    match champion_gap(view) {
+        Some(contact) => {
+            Condition::Met { began_ms: contact.stamp.at_ms, severity: rules.champion_departed.severity }
+        }
+        None => Condition::Clear,
+    }
+}
+
+fn champion_evidence(view: &View<'_>, _: &Rules) -> Evidence {
+    let Some(contact) = champion_gap(view) else { return Evidence::default() };
+    let went = match contact.value.status {
+        ContactStatus::Moved => "moved to another team",
+        ContactStatus::Left | ContactStatus::Active => "left the company",
+    };
+    Evidence {
+        what: format!("the champion {went}, and no other active champion is known"),
+        numbers: vec![number(view, FeatureId::Champions)],
+        items: vec![Item {
+            kind: "contact",
+            id: contact.key.to_string(),
+            event_id: contact.stamp.event_id.to_string(),
+            detail: went.to_owned(),
+        }],
+    }
+}

@@ -1,0 +1,87 @@
+//! The score itself: a fall within a week, and a band worse than at the start of the quarter.
+
+use super::{Condition, Evidence, Number, RuleDef, Rules, Severity, number};
+use crate::engine::account::Band;
+use crate::engine::feature::{FeatureId, Touch, View};
+use crate::engine::score::whole_points;
+
+pub(super) const SCORE_DROP: RuleDef = RuleDef {
+    key: "score_drop",
+    title: "the score fell",
+    definition: "the score is 10 points or more below its value 7 days ago, for 24 hours",
+    play: "read what moved it, and take the largest part first",
+    reads: Touch::SCORE.or(Touch::TIME),
+    hindsight_days: 0,
+    settings: |rules| (rules.score_drop.enabled, rules.score_drop.timing),
+    condition: drop_condition,
+    evidence: drop_evidence,
+};
+
+fn drop_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    let settings = &rules.score_drop;
+    let Some(change) = FeatureId::ScoreChange7d.value(view) else { return Condition::Between };
+    if change <= -i64::from(settings.points) * 100 {
+        return Condition::Met { began_ms: view.moment.at_ms, severity: settings.severity };
+    }
+    if change > -i64::from(settings.clear_points) * 100 { Condition::Clear } else { Condition::Between }
+}
+
+fn drop_evidence(view: &View<'_>, _: &Rules) -> Evidence {
+    let before = view.close_of(view.today().minus(7)).map(|(points, _)| points);
+    let now = view.score.hundredths.map(whole_points);
+    Evidence {
+        what: format!(
+            "the score is {}, it was {} seven days ago",
+            now.map_or_else(|| "unknown".to_owned(), |points| points.to_string()),
+            before.map_or_else(|| "unknown".to_owned(), |points| points.to_string()),
+        ),
+        numbers: vec![Number {
+            before: before.map(|points| i64::from(points) * 100),
+            ..number(view, FeatureId::Score)
+        }],
+        items: Vec::new(),
+    }
+}
+
+pub(super) const BAND_CHANGE: RuleDef = RuleDef {
+    key: "band_change",
+    title: "worse than at the start of the quarter",
+    definition: "the band is worse than at the end of the first day of the calendar quarter, for 24 hours; two bands \
+                 worse is high",
+    play: "review the quarter with the account team before the customer does",
+    reads: Touch::SCORE.or(Touch::TIME),
+    hindsight_days: 0,
+    settings: |rules| (rules.band_change.enabled, rules.band_change.timing),
+    condition: band_condition,
+    evidence: band_evidence,
+};
+
+fn bands(view: &View<'_>) -> Option<(Band, Band)> {
+    let (_, then) = view.close_of(view.today().quarter_start())?;
+    Some((then, view.score.band?))
+}
+
+fn band_condition(view: &View<'_>, rules: &Rules) -> Condition {
+    match bands(view) {
+        None => Condition::Between,
+        Some((then, now)) if now >= then => Condition::Clear,
+        Some((Band::Healthy, Band::AtRisk)) => {
+            Condition::Met { began_ms: view.moment.at_ms, severity: Severity::High }
+        }
+        Some(_) => Condition::Met { began_ms: view.moment.at_ms, severity: rules.band_change.severity },
+    }
+}
+
+fn band_evidence(view: &View<'_>, _: &Rules) -> Evidence {
+    let Some((then, now)) = bands(view) else { return Evidence::default() };
+    let before = view.close_of(view.today().quarter_start()).map(|(points, _)| i64::from(points) * 100);
+    Evidence {
+        what: format!(
+            "the account was {} at the start of the quarter and is {} now",
+            then.name(),
+            now.name()
+        ),
+        numbers: vec![Number { before, ..number(view, FeatureId::Score) }],
+        items: Vec::new(),
+    }
+}

@@ -1,0 +1,271 @@
+//! The score: features become points by ramps, points become contributions by weights,
+//! contributions sum to the score — exactly, in integer hundredths.
+//!
+//! Absent features give their weight to the rest of their group, empty groups theirs to the
+//! other groups. Coverage is the share of weight that was backed by data; under a floor the
+//! score is unknown rather than a guess. A cap is a line of its own.
+//!
+//! Rounding (so that anyone can recompute it): effective weights are parts per million that sum
+//! to exactly 1,000,000 (largest remainder, ties in line order); a contribution is
+//! weight * points; the score is their sum rounded half up to hundredths; contributions are
+//! rounded to hundredths by largest remainder, ties in line order, so that they sum to the score.
+
+mod ramp;
+mod scorecard;
+
+pub use ramp::Ramp;
+pub use scorecard::{
+    BandThresholds, Bands, Cap, Card, CardGroup, CardLine, ScorecardWhen, Scoring, default_scoring,
+};
+
+use super::account::Band;
+use super::feature::{FeatureId, View};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Points of an absent feature in [`Points`].
+const ABSENT: i16 = -1;
+/// Parts per million.
+const PPM: u32 = 1_000_000;
+
+/// Points per line of the chosen card, hundredths, absent as -1. The cached part of a score.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Points {
+    /// Which card of the configuration.
+    pub card: u8,
+    points: Box<[i16]>,
+    /// Which cap holds, by number.
+    cap: Option<u8>,
+}
+
+/// An evaluated score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Hundredths of a point, 0 to 10000; `None` = unknown.
+    pub hundredths: Option<i16>,
+    /// Share of weight backed by data, basis points.
+    pub coverage_bp: u16,
+}
+
+/// How much of a score is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CoverageClass {
+    /// Below the floor: the score is unknown.
+    Unknown,
+    /// Part of the weight is backed by data.
+    Partial,
+    /// At least 80 %.
+    Full,
+}
+
+impl CoverageClass {
+    /// The name in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CoverageClass::Unknown => "unknown",
+            CoverageClass::Partial => "partial",
+            CoverageClass::Full => "full",
+        }
+    }
+}
+
+/// One line of an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Feature name, or `cap:` and the cap's name.
+    pub name: &'a str,
+    /// Its group (`cap` for caps).
+    pub group: &'a str,
+    /// The feature, unless it is a cap.
+    pub feature: Option<FeatureId>,
+    /// Points, hundredths; `None` = absent.
+    pub points: Option<i16>,
+    /// Effective weight, parts per million.
+    pub weight_ppm: u32,
+    /// Contribution, hundredths.
+    pub contribution: i16,
+}
+
+/// The stable number of a line, for stored explanations.
+pub fn line_number(name: &str) -> u32 {
+    xxh3_64(name.as_bytes()) as u32
+}
+
+/// Computes scores for one configuration; remembers effective weights by which features are
+/// present, since those combinations are few.
+#[derive(Debug)]
+pub struct Scorer {
+    scoring: Scoring,
+    weights: HashMap<(u8, u32), Box<[u32]>, FixedState>,
+}
+
+impl Scorer {
+    /// A scorer for a checked configuration.
+    pub fn new(scoring: Scoring) -> Self {
+        Scorer { scoring, weights: HashMap::default() }
+    }
+
+    /// The configuration.
+    pub fn scoring(&self) -> &Scoring {
+        &self.scoring
+    }
+
+    /// Recomputes the lines that `touch` can change; everything when the card changed.
+    pub fn refresh(&self, points: &mut Points, view: &View<'_>, touch: super::feature::Touch) {
+        let card_index = self.scoring.choose(view.facts);
+        let card = &self.scoring.scorecards[usize::from(card_index)];
+        let lines = card.lines().count();
+        let all = points.card != card_index || points.points.len() != lines;
+        if all {
+            *points = Points { card: card_index, points: vec![ABSENT; lines].into(), cap: None };
+        }
+        for (slot, line) in points.points.iter_mut().zip(card.lines()) {
+            if all || line.feature.def().touched_by.meets(touch) {
+                *slot = line.feature.value(view).map_or(ABSENT, |value| line.ramp.points(value));
+            }
+        }
+        let holds = |cap: &Cap| cap.feature.value(view).is_some_and(|value| value >= cap.at_least);
+        if all || card.caps.iter().any(|cap| cap.feature.def().touched_by.meets(touch)) {
+            let lowest = card.caps.iter().enumerate().filter(|(_, cap)| holds(cap));
+            points.cap = lowest.min_by_key(|(_, cap)| cap.max_score).map(|(index, _)| index as u8);
+        }
+    }
+
+    /// The score of refreshed points.
+    pub fn score(&mut self, points: &Points) -> Score {
+        let (total, coverage_bp) = self.uncapped(points);
+        let hundredths = total.map(|total| match self.cap(points) {
+            Some(cap) => total.min(cap.limit_hundredths()),
+            None => total,
+        });
+        Score { hundredths, coverage_bp }
+    }
+
+    fn cap(&self, points: &Points) -> Option<&Cap> {
+        let card = &self.scoring.scorecards[usize::from(points.card)];
+        card.caps.get(usize::from(points.cap?))
+    }
+
+    /// (sum of contributions before a cap, coverage).
+    fn uncapped(&mut self, points: &Points) -> (Option<i16>, u16) {
+        let card = &self.scoring.scorecards[usize::from(points.card)];
+        let mask = points.mask();
+        let coverage_bp = card.coverage_bp(mask);
+        if mask == 0 || coverage_bp < self.scoring.coverage_floor_bp() {
+            return (None, coverage_bp);
+        }
+        let weights = self.weights.entry((points.card, mask)).or_insert_with(|| card.effective_weights(mask));
+        let sum: u64 =
+            weights.iter().zip(&*points.points).map(|(&w, &p)| u64::from(w) * p.max(0) as u64).sum();
+        (Some(((sum + u64::from(PPM / 2)) / u64::from(PPM)) as i16), coverage_bp)
+    }
+
+    /// The lines of the explanation; contributions sum to the score. Empty when it is unknown.
+    pub fn explain(&mut self, points: &Points) -> Vec<Line<'_>> {
+        let (Some(total), _) = self.uncapped(points) else { return Vec::new() };
+        let mask = points.mask();
+        let card = &self.scoring.scorecards[usize::from(points.card)];
+        let weights = card.effective_weights(mask);
+        let products: Vec<u64> =
+            weights.iter().zip(&*points.points).map(|(&w, &p)| u64::from(w) * p.max(0) as u64).collect();
+        let shares = largest_remainder(&products, u64::from(PPM), total as u64);
+        let mut lines: Vec<Line<'_>> = card
+            .grouped_lines()
+            .zip(&*points.points)
+            .zip(weights.iter().zip(shares))
+            .map(|(((group, line), &p), (&weight_ppm, share))| Line {
+                name: line.feature.def().name,
+                group,
+                feature: Some(line.feature),
+                points: (p != ABSENT).then_some(p),
+                weight_ppm,
+                contribution: share as i16,
+            })
+            .collect();
+        if let Some(cap) = self.cap(points) {
+            let contribution = cap.limit_hundredths().min(total) - total;
+            let group = "cap";
+            lines.push(Line {
+                name: &cap.name,
+                group,
+                feature: None,
+                points: None,
+                weight_ppm: 0,
+                contribution,
+            });
+        }
+        lines
+    }
+}
+
+impl Points {
+    fn mask(&self) -> u32 {
+        self.points.iter().enumerate().fold(0, |mask, (i, &p)| if p == ABSENT { mask } else { mask | 1 << i })
+    }
+}
+
+/// Rounds `numerators / denominator` to integers that sum to `total`: floors first, then one
+/// more for the largest remainders, ties by position.
+fn largest_remainder(numerators: &[u64], denominator: u64, total: u64) -> Vec<u64> {
+    let mut shares: Vec<u64> = numerators.iter().map(|n| n / denominator).collect();
+    let mut order: Vec<usize> = (0..numerators.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(numerators[i] % denominator));
+    let missing = total.saturating_sub(shares.iter().sum()) as usize;
+    for &i in order.iter().take(missing) {
+        shares[i] += 1;
+    }
+    shares
+}
+
+/// Whole points, rounded half up.
+pub fn whole_points(hundredths: i16) -> u8 {
+    ((hundredths + 50) / 100) as u8
+}
+
+/// The next band, given the one before: each band has its own threshold to enter and to leave.
+pub fn next_band(bands: &Bands, before: Option<Band>, score: Option<i16>) -> Option<Band> {
+    let score = i32::from(score?);
+    let (healthy, at_risk) = (&bands.healthy, &bands.at_risk);
+    let at_least = |points: u8| score >= i32::from(points) * 100;
+    let band = match before {
+        Some(Band::Healthy) if at_least(healthy.leave) => Band::Healthy,
+        Some(Band::AtRisk) if !at_least(at_risk.leave) => Band::AtRisk,
+        _ if at_least(healthy.enter) => Band::Healthy,
+        _ if !at_least(at_risk.enter) => Band::AtRisk,
+        _ => Band::Watch,
+    };
+    Some(band)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_have_hysteresis() {
+        let bands = default_scoring().bands;
+        let walk = |scores: &[i16]| {
+            let mut band = None;
+            scores.iter().for_each(|&score| band = next_band(&bands, band, Some(score)));
+            band
+        };
+        assert_eq!(walk(&[8000]), Some(Band::Healthy));
+        assert_eq!(walk(&[8000, 7100]), Some(Band::Healthy));
+        assert_eq!(walk(&[8000, 6900, 7100]), Some(Band::Watch));
+        assert_eq!(walk(&[4000, 4700]), Some(Band::AtRisk));
+        assert_eq!(walk(&[4000, 5100, 4700]), Some(Band::Watch));
+        assert_eq!(next_band(&bands, Some(Band::Healthy), None), None);
+    }
+
+    #[test]
+    fn shares_sum_to_the_total_and_ties_go_by_position() {
+        assert_eq!(largest_remainder(&[15, 15, 10], 10, 4), vec![2, 1, 1]);
+        assert_eq!(largest_remainder(&[3, 3, 4], 10, 1), vec![0, 0, 1]);
+    }
+
+    #[test]
+    fn whole_points_round_half_up() {
+        assert_eq!([0, 49, 50, 6342, 10_000].map(whole_points), [0, 0, 1, 63, 100]);
+    }
+}

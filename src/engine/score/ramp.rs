@@ -1,0 +1,72 @@
+//! Ramps: monotone, piecewise-linear, as a customer success manager would say it — "0 at 7 days,
+//! 100 at 30".
+
+use serde::{Deserialize, Serialize};
+
+/// A feature value and the points it is worth (0 to 100), ascending by value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ramp(pub Vec<(i64, u8)>);
+
+impl Ramp {
+    /// Points of a value in hundredths, 0 to 10000; flat beyond both ends, rounded half up
+    /// between.
+    pub fn points(&self, value: i64) -> i16 {
+        let hundredths = |points: u8| i16::from(points) * 100;
+        let after = self.0.partition_point(|&(at, _)| at <= value);
+        let (below, above) = (after.checked_sub(1).and_then(|i| self.0.get(i)), self.0.get(after));
+        match (below, above) {
+            (Some(&(x0, p0)), Some(&(x1, p1))) => {
+                let (rise, run) = (i128::from(p1) - i128::from(p0), i128::from(x1) - i128::from(x0));
+                let twice = 2 * (i128::from(value) - i128::from(x0)) * rise * 100 + run;
+                hundredths(p0) + twice.div_euclid(2 * run) as i16
+            }
+            (Some(&(_, points)), None) | (None, Some(&(_, points))) => hundredths(points),
+            (None, None) => 0,
+        }
+    }
+
+    /// What is wrong with the ramp, if anything.
+    pub fn problem(&self) -> Option<String> {
+        if self.0.len() < 2 {
+            return Some("a ramp needs at least two steps, such as [[7, 100], [30, 0]]".to_owned());
+        }
+        if !self.0.is_sorted_by(|a, b| a.0 < b.0) {
+            return Some("the values of a ramp must rise from step to step".to_owned());
+        }
+        if self.0.iter().any(|&(_, points)| points > 100) {
+            return Some("points go from 0 to 100".to_owned());
+        }
+        let points = || self.0.iter().map(|&(_, points)| points);
+        if !points().is_sorted() && !points().rev().is_sorted() {
+            return Some("the points of a ramp must only rise or only fall".to_owned());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ramps_are_flat_outside_and_linear_inside() {
+        let falling = Ramp(vec![(2, 100), (21, 0)]);
+        assert_eq!(falling.points(-5), 10_000);
+        assert_eq!(falling.points(2), 10_000);
+        assert_eq!(falling.points(21), 0);
+        assert_eq!(falling.points(3), 9474);
+        let bent = Ramp(vec![(0, 0), (10, 50), (20, 100)]);
+        assert_eq!(bent.points(5), 2500);
+        assert_eq!(bent.points(15), 7500);
+    }
+
+    #[test]
+    fn bad_ramps_are_named() {
+        assert!(Ramp(vec![(1, 0)]).problem().is_some());
+        assert!(Ramp(vec![(1, 0), (1, 100)]).problem().is_some());
+        assert!(Ramp(vec![(1, 0), (2, 100), (3, 50)]).problem().is_some());
+        assert!(Ramp(vec![(1, 0), (2, 101)]).problem().is_some());
+        assert!(Ramp(vec![(1, 0), (2, 100)]).problem().is_none());
+    }
+}

@@ -1,0 +1,508 @@
+//! A shard: all state of one partition number, owned by exactly one worker.
+//!
+//! Events and time come in; what is to be told comes out of [`Shard::drain`]. Facts change at
+//! once; decisions are made at the shard's clock, which only [`Shard::advance`] moves. There is
+//! no way back: when a commit fails, the shard is dropped and restored.
+
+use super::account::{Band, Verdict, apply_header};
+use super::config::EngineConfig;
+use super::evaluate::{Account, Evaluator};
+use super::event::{Event, Reason, Refusal};
+use super::feature::Touch;
+use super::page::{self, PageError, StoredAccountRef};
+use super::partition::{PAGES, PageId, bucket_of};
+use super::record::{RiskTransition, ScoreRecord};
+use super::rule::{RULES, Severity};
+use super::time::{DAY_TURN_SPREAD_MS, Day};
+use super::timer::{Deadline, DeadlineQueue};
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// An account's score is published at most once in this long, unless a decision changed.
+const PUBLISH_INTERVAL_MS: i64 = 1000;
+/// A transition whose instant lies further back than this is loaded history, not news.
+const BACKFILL_AFTER_MS: i64 = 3_600_000;
+
+/// Which shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardId {
+    /// Its partition number.
+    pub partition: u32,
+    /// Of how many.
+    pub partitions: u32,
+}
+
+/// The number of an input topic. Duplicate filters are per input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Input(pub u16);
+
+/// Up to which day the histories in an encoded page reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Covered(pub i32);
+
+/// What a commit tells the world.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Scores, in the order their accounts were first touched.
+    pub scores: Vec<ScoreOutput>,
+    /// Risk transitions, in the order they happened.
+    pub risks: Vec<RiskTransition>,
+}
+
+/// One scores record.
+#[derive(Debug)]
+pub struct ScoreOutput {
+    /// Its key.
+    pub account: String,
+    /// Its value.
+    pub record: ScoreRecord,
+    /// Its journal header: the complete decision state.
+    pub decisions: Vec<u8>,
+}
+
+/// Numbers about a shard, for metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Accounts by band, worst first, as [`Band::ALL`].
+    pub by_band: [u64; 3],
+    /// Accounts whose score is unknown.
+    pub unknown: u64,
+    /// Firing risks by (rule key, severity).
+    pub firing: Vec<(&'static str, Severity, u64)>,
+}
+
+/// One account, for explanations and tests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountState {
+    /// The exact score, hundredths.
+    pub score_hundredths: Option<i16>,
+    /// Coverage, basis points.
+    pub coverage_bp: u16,
+    /// The band.
+    pub band: Option<Band>,
+    /// What would be published now.
+    pub record: ScoreRecord,
+}
+
+/// All state of one partition number.
+#[derive(Debug)]
+pub struct Shard {
+    evaluator: Evaluator,
+    id: ShardId,
+    clock_ms: Option<i64>,
+    accounts: Vec<Account>,
+    index: HashTable<u32>,
+    pages: Vec<Vec<u32>>,
+    covered: Vec<Option<Day>>,
+    dirty: [bool; PAGES as usize],
+    queue: DeadlineQueue,
+    told: Vec<RiskTransition>,
+    /// Accounts to look at when committing.
+    listed: Vec<u32>,
+}
+
+impl Shard {
+    /// A fresh shard.
+    pub fn new(config: Arc<EngineConfig>, id: ShardId) -> Self {
+        Shard {
+            evaluator: Evaluator::new(config),
+            id,
+            clock_ms: None,
+            accounts: Vec::new(),
+            index: HashTable::new(),
+            pages: vec![Vec::new(); PAGES as usize],
+            covered: vec![None; PAGES as usize],
+            dirty: [false; PAGES as usize],
+            queue: DeadlineQueue::default(),
+            told: Vec::new(),
+            listed: Vec::new(),
+        }
+    }
+
+    /// The event-time frontier up to which every deadline has been handled; `None` before the
+    /// first [`Shard::advance`].
+    pub fn clock_ms(&self) -> Option<i64> {
+        self.clock_ms
+    }
+
+    /// How many accounts.
+    pub fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
+    fn find(&self, account: &str) -> Option<u32> {
+        let hash = xxh3_64(account.as_bytes());
+        self.index.find(hash, |&slot| &*self.accounts[slot as usize].id == account).copied()
+    }
+
+    fn find_or_create(&mut self, account: &str) -> Option<u32> {
+        if let Some(slot) = self.find(account) {
+            return Some(slot);
+        }
+        if self.accounts.len() >= self.evaluator.config.limits.accounts_per_shard {
+            return None;
+        }
+        Some(self.insert(Account::new(account)))
+    }
+
+    fn insert(&mut self, account: Account) -> u32 {
+        let slot = self.accounts.len() as u32;
+        let page = Self::page_of(&account.id, self.id.partitions);
+        self.pages[usize::from(page.0)].push(slot);
+        let hash = xxh3_64(account.id.as_bytes());
+        self.accounts.push(account);
+        let accounts = &self.accounts;
+        self.index.insert_unique(hash, slot, |&slot| xxh3_64(accounts[slot as usize].id.as_bytes()));
+        slot
+    }
+
+    /// Merges an event into the facts and evaluates its account at the shard's clock.
+    ///
+    /// # Errors
+    /// [`Reason::AccountLimit`] when the account is new and the shard is full.
+    pub fn apply(&mut self, input: Input, event: &Event<'_>) -> Result<Verdict, Refusal> {
+        let (slot, verdict) = self.merge(input, event)?;
+        let changed = matches!(verdict, Verdict::Applied | Verdict::Limited);
+        if let (true, Some(clock_ms)) = (changed, self.clock_ms) {
+            let account = &self.accounts[slot as usize];
+            let fresh = account.armed_ms == i64::MAX;
+            let touch = account.touch_of(event, self.evaluator.calendar, clock_ms);
+            let touch = if fresh { Touch::ALL } else { touch };
+            let decided = self.evaluate(slot, clock_ms, touch, Some(&event.id));
+            // Only these can bring a deadline nearer.
+            if fresh || decided || touch.meets(Touch::TICKETS.or(Touch::INVOICES)) {
+                self.arm(slot, clock_ms);
+            }
+        }
+        Ok(verdict)
+    }
+
+    /// Merges an event into the facts and nothing else: the muted replay of recovery.
+    ///
+    /// # Errors
+    /// As [`Shard::apply`].
+    pub fn replay_fact(&mut self, input: Input, event: &Event<'_>) -> Result<Verdict, Refusal> {
+        self.merge(input, event).map(|(_, verdict)| verdict)
+    }
+
+    fn merge(&mut self, input: Input, event: &Event<'_>) -> Result<(u32, Verdict), Refusal> {
+        let Some(slot) = self.find_or_create(&event.account) else {
+            let limit = self.evaluator.config.limits.accounts_per_shard;
+            return Err(Refusal::new(
+                Reason::AccountLimit,
+                format!(
+                    "account_id: this shard holds its {limit} accounts already; raise limits.accounts_per_shard or add partitions"
+                ),
+            ));
+        };
+        let (calendar, limits) = (self.evaluator.calendar, &self.evaluator.config.limits);
+        let verdict = self.accounts[slot as usize].facts.merge(input.0, event, calendar, limits);
+        if !matches!(verdict, Verdict::Late | Verdict::Duplicate) {
+            self.mark_dirty(slot);
+        }
+        Ok((slot, verdict))
+    }
+
+    fn mark_dirty(&mut self, slot: u32) {
+        let page = Self::page_of(&self.accounts[slot as usize].id, self.id.partitions);
+        self.dirty[usize::from(page.0)] = true;
+    }
+
+    /// Evaluates one account; returns whether a decision changed.
+    fn evaluate(&mut self, slot: u32, at_ms: i64, touch: Touch, cause: Option<&str>) -> bool {
+        let account = &mut self.accounts[slot as usize];
+        let done = self.evaluator.evaluate(account, at_ms, touch, cause);
+        account.changed |= done.decided;
+        if (done.decided || done.due) && !account.listed {
+            account.listed = true;
+            self.listed.push(slot);
+        }
+        if done.decided {
+            self.mark_dirty(slot);
+        }
+        self.told.extend(done.told);
+        done.decided
+    }
+
+    fn arm(&mut self, slot: u32, after_ms: i64) {
+        let account = &mut self.accounts[slot as usize];
+        let at_ms = self.evaluator.next_deadline(account, after_ms);
+        if at_ms != account.armed_ms {
+            account.armed_ms = at_ms;
+            let account_hash = xxh3_64(account.id.as_bytes());
+            self.queue.push(Deadline { at_ms, account_hash, slot });
+        }
+    }
+
+    /// Handles the deadlines up to and including `to_ms`, each at its own instant and in order,
+    /// until done or `max_effects` effects wait; deadlines of one instant are never split.
+    /// Returns the clock: every deadline up to it is handled. It never goes back.
+    pub fn advance(&mut self, to_ms: i64, max_effects: usize) -> i64 {
+        let Some(clock_ms) = self.clock_ms else {
+            // The first clock: whatever was known before is looked at now, once.
+            self.clock_ms = Some(to_ms);
+            self.evaluate_all();
+            return to_ms;
+        };
+        if to_ms <= clock_ms {
+            return clock_ms;
+        }
+        let mut handled_ms = clock_ms;
+        while let Some(next) = self.queue.peek().filter(|next| next.at_ms <= to_ms) {
+            if next.at_ms > handled_ms && self.pending_effects() >= max_effects {
+                self.clock_ms = Some(handled_ms);
+                return handled_ms;
+            }
+            self.queue.pop_through(to_ms);
+            if self.accounts[next.slot as usize].armed_ms == next.at_ms {
+                handled_ms = next.at_ms;
+                self.clock_ms = Some(handled_ms);
+                self.handle_deadline(next);
+            }
+        }
+        self.clock_ms = Some(to_ms);
+        to_ms
+    }
+
+    fn handle_deadline(&mut self, deadline: Deadline) {
+        let Deadline { at_ms, slot, .. } = deadline;
+        let account = &mut self.accounts[slot as usize];
+        account.armed_ms = i64::MAX;
+        // The state may have changed since it was armed: then there is nothing to do yet.
+        if self.evaluator.next_deadline(account, at_ms - 1) == at_ms {
+            let closed = self.evaluator.close_day(account, at_ms);
+            account.changed |= closed;
+            if closed && !account.listed {
+                account.listed = true;
+                self.listed.push(slot);
+            }
+            if closed {
+                self.mark_dirty(slot);
+            }
+            self.evaluate(slot, at_ms, Touch::ALL, None);
+        }
+        self.arm(slot, at_ms);
+    }
+
+    /// Evaluates every account at the clock: the first clock, a changed configuration.
+    pub fn evaluate_all(&mut self) {
+        let Some(clock_ms) = self.clock_ms else { return };
+        for slot in self.slots_by_id() {
+            self.evaluate(slot, clock_ms, Touch::ALL, None);
+            self.arm(slot, clock_ms);
+        }
+    }
+
+    /// Evaluates every account at the clock and returns what came out: after a recovery under
+    /// the same configuration, nothing.
+    pub fn audit(&mut self) -> Vec<RiskTransition> {
+        self.evaluate_all();
+        std::mem::take(&mut self.told)
+    }
+
+    fn slots_by_id(&self) -> Vec<u32> {
+        let mut slots: Vec<u32> = (0..self.accounts.len() as u32).collect();
+        slots.sort_by(|&a, &b| self.accounts[a as usize].id.cmp(&self.accounts[b as usize].id));
+        slots
+    }
+
+    /// A lower bound of the next deadline.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.queue.peek().map(|deadline| deadline.at_ms)
+    }
+
+    /// An upper bound of what [`Shard::drain`] would return.
+    pub fn pending_effects(&self) -> usize {
+        self.told.len() + self.listed.len()
+    }
+
+    /// Decides what this commit publishes: every transition, every account whose decisions
+    /// changed, and scores that differ from the last published ones, at most one a second each.
+    pub fn drain(&mut self, wall_ms: i64) -> Effects {
+        let mut risks = std::mem::take(&mut self.told);
+        risks
+            .iter_mut()
+            .for_each(|risk| risk.backfill = risk.at_ms < wall_ms.saturating_sub(BACKFILL_AFTER_MS));
+        let rested = |told_ms: i64| wall_ms.saturating_sub(told_ms) >= PUBLISH_INTERVAL_MS;
+        Effects { scores: self.publish(rested, wall_ms), risks }
+    }
+
+    /// As [`Shard::drain`], without a wall clock: everything is published at once.
+    pub fn drain_all(&mut self) -> Effects {
+        Effects { scores: self.publish(|_| true, i64::MIN), risks: std::mem::take(&mut self.told) }
+    }
+
+    fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64) -> Vec<ScoreOutput> {
+        let Some(clock_ms) = self.clock_ms else { return Vec::new() };
+        let mut scores = Vec::new();
+        for slot in std::mem::take(&mut self.listed) {
+            let account = &mut self.accounts[slot as usize];
+            account.listed = false;
+            if !account.changed && !self.evaluator.is_due(account) {
+                continue;
+            }
+            if !account.changed && !rested(account.told_wall_ms) {
+                account.listed = true;
+                self.listed.push(slot);
+                continue;
+            }
+            account.changed = false;
+            account.told_wall_ms = wall_ms;
+            let page = Self::page_of(&account.id, self.id.partitions);
+            let covered = self.covered[usize::from(page.0)];
+            let (record, decisions) = self.evaluator.publish(account, clock_ms, covered);
+            scores.push(ScoreOutput { account: account.id.to_string(), record, decisions });
+            self.dirty[usize::from(page.0)] = true;
+        }
+        scores
+    }
+
+    /// The page of an account.
+    pub fn page_of(account: &str, partitions: u32) -> PageId {
+        bucket_of(account.as_bytes(), partitions)
+    }
+
+    /// Pages changed since this was last asked, ascending.
+    pub fn take_dirty(&mut self) -> Vec<PageId> {
+        let pages = (0..=u8::MAX).filter(|&page| self.dirty[usize::from(page)]).map(PageId).collect();
+        self.dirty = [false; PAGES as usize];
+        pages
+    }
+
+    /// A page as bytes; equal content gives equal bytes.
+    pub fn encode_page(&self, page: PageId) -> Vec<u8> {
+        let mut accounts: Vec<StoredAccountRef<'_>> = self.pages[usize::from(page.0)]
+            .iter()
+            .map(|&slot| {
+                let Account { id, facts, decisions, .. } = &self.accounts[slot as usize];
+                StoredAccountRef { id, facts, decisions }
+            })
+            .collect();
+        accounts.sort_by_key(|account| account.id);
+        page::encode(&accounts)
+    }
+
+    /// Loads a page into a shard that has none of its accounts.
+    ///
+    /// # Errors
+    /// When the bytes are not a page of this number; the shard is unchanged then.
+    pub fn load_page(&mut self, page: PageId, bytes: &[u8]) -> Result<(), PageError> {
+        let accounts = page::decode(bytes)?;
+        for stored in &accounts {
+            let misplaced = Self::page_of(&stored.id, self.id.partitions) != page;
+            if misplaced || self.find(&stored.id).is_some() {
+                let detail = format!("account `{}` does not belong here", stored.id);
+                return Err(PageError::Damaged { detail });
+            }
+        }
+        for stored in accounts {
+            let mut account = Account::new(&stored.id);
+            account.facts = stored.facts;
+            account.decisions = stored.decisions;
+            self.insert(account);
+        }
+        Ok(())
+    }
+
+    /// Up to which day a page encoded now covers every history in it.
+    pub fn covered_now(&self) -> Option<Covered> {
+        let day = self.evaluator.calendar.day_of(self.clock_ms?.saturating_sub(DAY_TURN_SPREAD_MS));
+        Some(Covered(day.minus(1).0))
+    }
+
+    /// Tells the shard up to which day *both* copies of a page cover its histories: journal
+    /// headers then carry only later days. `None` = they carry everything.
+    pub fn page_covered(&mut self, page: PageId, covered: Option<Covered>) {
+        self.covered[usize::from(page.0)] = covered.map(|covered| Day(covered.0));
+    }
+
+    /// Replaces the decisions of an account by a journal record (`None` = tombstone: they are
+    /// cleared). Returns whether anything changed; its page is dirty then.
+    ///
+    /// # Errors
+    /// When the header cannot be read, or nothing is known of the account.
+    pub fn apply_journal(&mut self, account: &str, decisions: Option<&[u8]>) -> Result<bool, PageError> {
+        let Some(slot) = self.find(account) else {
+            return match decisions {
+                Some(_) => Err(PageError::UnknownAccount { account: account.to_owned() }),
+                None => Ok(false),
+            };
+        };
+        let target = &mut self.accounts[slot as usize].decisions;
+        let before = target.clone();
+        match decisions {
+            Some(bytes) => apply_header(target, bytes).map_err(|detail| PageError::Damaged { detail })?,
+            None => *target = Default::default(),
+        }
+        let changed = *target != before;
+        if changed {
+            self.mark_dirty(slot);
+        }
+        Ok(changed)
+    }
+
+    /// Ends a recovery: sets the clock, recomputes what is derived, arms every account and notes
+    /// every score that differs from the last published one.
+    pub fn finish_restore(&mut self, clock_ms: Option<i64>) {
+        self.clock_ms = clock_ms;
+        let Some(clock_ms) = clock_ms else { return };
+        for slot in self.slots_by_id() {
+            let account = &mut self.accounts[slot as usize];
+            self.evaluator.refresh(account, clock_ms, Touch::ALL);
+            if self.evaluator.is_due(account) {
+                account.listed = true;
+                self.listed.push(slot);
+            }
+            self.arm(slot, clock_ms);
+        }
+    }
+
+    /// One account as it stands, or `None` if nothing is known of it.
+    pub fn account(&mut self, account: &str) -> Option<AccountState> {
+        let slot = self.find(account)?;
+        let account = &mut self.accounts[slot as usize];
+        let (published, causes) = (account.decisions.published.clone(), account.causes.clone());
+        let (record, _) = self.evaluator.publish(account, self.clock_ms?, None);
+        account.decisions.published = published;
+        account.causes = causes;
+        Some(AccountState {
+            score_hundredths: account.score.hundredths,
+            coverage_bp: account.score.coverage_bp,
+            band: account.decisions.band,
+            record,
+        })
+    }
+
+    /// Ids of all accounts, ascending.
+    pub fn account_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.accounts.iter().map(|account| account.id.to_string()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Numbers about the shard.
+    pub fn stats(&self) -> ShardStats {
+        let mut stats = ShardStats::default();
+        let mut firing = vec![[0_u64; Severity::ALL.len()]; RULES.len()];
+        for account in &self.accounts {
+            match account.decisions.band {
+                Some(band) => stats.by_band[band as usize] += 1,
+                None => stats.unknown += 1,
+            }
+            for state in &account.decisions.risks {
+                let rule = RULES.iter().position(|rule| rule.id() == state.rule);
+                if let (Some(rule), Some(severity)) = (rule, super::risk::firing_severity(state)) {
+                    firing[rule][severity as usize] += 1;
+                }
+            }
+        }
+        for (rule, counts) in RULES.iter().zip(firing) {
+            stats
+                .firing
+                .extend(Severity::ALL.iter().zip(counts).map(|(&severity, n)| (rule.key, severity, n)));
+        }
+        stats
+    }
+}

@@ -1,0 +1,171 @@
+//! Days, quarters and durations of the engine. A day is a UTC day plus one offset of the whole
+//! deployment; an account's own time zone never enters a calculation.
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+/// One hour in milliseconds.
+pub const HOUR_MS: i64 = 3_600_000;
+/// One day in milliseconds.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+/// The day turns for an account at midnight plus a fixed jitter below this, so that a million
+/// accounts do not turn in one transaction.
+pub const DAY_TURN_SPREAD_MS: i64 = 30 * 60_000;
+
+/// A day number: days since 1970-01-01 in the deployment's calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Day(pub i32);
+
+impl Day {
+    /// The day `n` days before this one.
+    #[must_use]
+    pub const fn minus(self, n: i32) -> Day {
+        Day(self.0.saturating_sub(n))
+    }
+
+    /// The day `n` days after this one.
+    #[must_use]
+    pub const fn plus(self, n: i32) -> Day {
+        Day(self.0.saturating_add(n))
+    }
+
+    /// How many days `earlier` lies before this day; negative when it lies after.
+    pub const fn since(self, earlier: Day) -> i32 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The week this day belongs to (fixed seven-day blocks; which weekday they start on does
+    /// not matter, only that they never move).
+    pub const fn week(self) -> i32 {
+        self.0.div_euclid(7)
+    }
+
+    /// The first day of this day's calendar quarter.
+    #[must_use]
+    pub fn quarter_start(self) -> Day {
+        let Some(date) = self.to_date() else { return self };
+        let month = (date.month() - 1) / 3 * 3 + 1;
+        Date::new(date.year(), month, 1).map_or(self, Day::from_date)
+    }
+
+    fn to_date(self) -> Option<Date> {
+        Date::constant(1970, 1, 1).checked_add(jiff::Span::new().try_days(self.0).ok()?).ok()
+    }
+
+    fn from_date(date: Date) -> Day {
+        let days = date.since(Date::constant(1970, 1, 1)).map_or(0, |span| span.get_days());
+        Day(days)
+    }
+}
+
+/// The deployment's calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calendar {
+    /// Added to UTC before the day is taken; fixed when the state is created.
+    pub offset_ms: i64,
+}
+
+impl Calendar {
+    /// The day of an instant.
+    pub fn day_of(self, at_ms: i64) -> Day {
+        let days = at_ms.saturating_add(self.offset_ms).div_euclid(DAY_MS);
+        Day(days.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
+    }
+
+    /// The first instant of a day.
+    pub fn start_of(self, day: Day) -> i64 {
+        i64::from(day.0) * DAY_MS - self.offset_ms
+    }
+}
+
+/// An instant as RFC 3339 in UTC, for people and for JSON.
+pub fn rfc3339(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms}ms"), |at| at.to_string())
+}
+
+/// A duration in milliseconds that reads `15m`, `24h` or `10d` in configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DurationMs(pub i64);
+
+impl DurationMs {
+    /// Whole days.
+    pub const fn days(n: i64) -> Self {
+        DurationMs(n * DAY_MS)
+    }
+
+    /// Whole hours.
+    pub const fn hours(n: i64) -> Self {
+        DurationMs(n * HOUR_MS)
+    }
+
+    /// Parses a friendly duration (`90s`, `15m`, `24h`, `10d`); a day is 24 hours.
+    ///
+    /// # Errors
+    /// A sentence that says what a duration looks like.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let hint = || format!("`{text}` is not a duration; write for example `90s`, `15m`, `24h` or `10d`");
+        let span: jiff::Span = text.parse().map_err(|_| hint())?;
+        let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| hint())?;
+        let ms = i64::try_from(length.as_millis()).map_err(|_| hint())?;
+        if ms < 0 { Err(hint()) } else { Ok(DurationMs(ms)) }
+    }
+}
+
+impl std::fmt::Display for DurationMs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            ms if ms % DAY_MS == 0 && ms != 0 => write!(f, "{}d", ms / DAY_MS),
+            ms if ms % HOUR_MS == 0 && ms != 0 => write!(f, "{}h", ms / HOUR_MS),
+            ms if ms % 60_000 == 0 && ms != 0 => write!(f, "{}m", ms / 60_000),
+            ms if ms % 1000 == 0 => write!(f, "{}s", ms / 1000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+impl Serialize for DurationMs {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationMs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DurationMs::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_follow_the_offset() {
+        let utc = Calendar::default();
+        let seoul = Calendar { offset_ms: 9 * HOUR_MS };
+        assert_eq!(utc.day_of(-1), Day(-1));
+        assert_eq!(utc.day_of(DAY_MS - 1), Day(0));
+        assert_eq!(seoul.day_of(15 * HOUR_MS), Day(1));
+        assert_eq!(seoul.start_of(Day(1)), 15 * HOUR_MS);
+    }
+
+    #[test]
+    fn quarters_start_in_january_april_july_and_october() {
+        let day = |y, m, d| Day::from_date(Date::constant(y, m, d));
+        assert_eq!(day(2026, 3, 31).quarter_start(), day(2026, 1, 1));
+        assert_eq!(day(2026, 4, 1).quarter_start(), day(2026, 4, 1));
+        assert_eq!(day(2024, 12, 31).quarter_start(), day(2024, 10, 1));
+        assert_eq!(day(1970, 1, 1), Day(0));
+    }
+
+    #[test]
+    fn durations_read_and_print_the_same() {
+        for text in ["90s", "15m", "24h", "10d", "0s", "36h"] {
+            let parsed = DurationMs::parse(text).unwrap();
+            assert_eq!(DurationMs::parse(&parsed.to_string()).unwrap(), parsed, "{text}");
+        }
+        assert!(DurationMs::parse("soon").is_err());
+        assert!(DurationMs::parse("-5m").is_err());
+    }
+}

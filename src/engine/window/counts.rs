@@ -1,0 +1,236 @@
+//! Dense counters over consecutive slots (days or weeks) that use one byte a slot while counts
+//! are small and widen when one does not fit: most accounts stay far below 256 a day.
+
+use serde::{Deserialize, Serialize};
+
+/// Counters by slot number. Slots outside the stored range are zero.
+#[derive(Clone, Debug, Default)]
+pub struct SlotCounts {
+    first: i32,
+    lanes: Lanes,
+}
+
+#[derive(Clone, Debug)]
+enum Lanes {
+    Narrow(Vec<u8>),
+    Wide(Vec<u32>),
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Lanes::Narrow(Vec::new())
+    }
+}
+
+impl Lanes {
+    fn len(&self) -> usize {
+        match self {
+            Lanes::Narrow(lane) => lane.len(),
+            Lanes::Wide(lane) => lane.len(),
+        }
+    }
+
+    fn get(&self, index: usize) -> u32 {
+        match self {
+            Lanes::Narrow(lane) => lane.get(index).copied().map_or(0, u32::from),
+            Lanes::Wide(lane) => lane.get(index).copied().unwrap_or(0),
+        }
+    }
+
+    fn widen(&mut self) {
+        if let Lanes::Narrow(lane) = self {
+            *self = Lanes::Wide(lane.iter().map(|&count| u32::from(count)).collect());
+        }
+    }
+
+    fn set(&mut self, index: usize, count: u32) {
+        if count > u32::from(u8::MAX) {
+            self.widen();
+        }
+        match self {
+            Lanes::Narrow(lane) => lane[index] = count as u8,
+            Lanes::Wide(lane) => lane[index] = count,
+        }
+    }
+
+    fn splice_zeros(&mut self, at_front: bool, n: usize) {
+        match self {
+            Lanes::Narrow(lane) if at_front => drop(lane.splice(0..0, std::iter::repeat_n(0, n))),
+            Lanes::Wide(lane) if at_front => drop(lane.splice(0..0, std::iter::repeat_n(0, n))),
+            Lanes::Narrow(lane) => {
+                lane.reserve_exact(n);
+                lane.resize(lane.len() + n, 0);
+            }
+            Lanes::Wide(lane) => {
+                lane.reserve_exact(n);
+                lane.resize(lane.len() + n, 0);
+            }
+        }
+    }
+
+    fn drop_front(&mut self, n: usize) {
+        match self {
+            Lanes::Narrow(lane) => drop(lane.drain(..n)),
+            Lanes::Wide(lane) => drop(lane.drain(..n)),
+        }
+    }
+}
+
+impl SlotCounts {
+    /// Adds to a slot; the count saturates at `u32::MAX` (still independent of order).
+    pub fn add(&mut self, slot: i32, n: u32) {
+        if n == 0 {
+            return;
+        }
+        if self.lanes.len() == 0 {
+            self.first = slot;
+        }
+        if slot < self.first {
+            self.lanes.splice_zeros(true, (self.first - slot) as usize);
+            self.first = slot;
+        }
+        let index = (slot - self.first) as usize;
+        if index >= self.lanes.len() {
+            self.lanes.splice_zeros(false, index + 1 - self.lanes.len());
+        }
+        self.lanes.set(index, self.lanes.get(index).saturating_add(n));
+    }
+
+    /// The count of one slot.
+    pub fn get(&self, slot: i32) -> u32 {
+        if slot < self.first { 0 } else { self.lanes.get((slot - self.first) as usize) }
+    }
+
+    /// Sum over `after < slot <= upto`.
+    pub fn sum(&self, after: i32, upto: i32) -> u64 {
+        let (from, to) = self.range(after, upto);
+        match &self.lanes {
+            Lanes::Narrow(lane) => lane[from..to].iter().map(|&count| u64::from(count)).sum(),
+            Lanes::Wide(lane) => lane[from..to].iter().map(|&count| u64::from(count)).sum(),
+        }
+    }
+
+    /// Number of slots with a count in `after < slot <= upto`.
+    pub fn nonzero(&self, after: i32, upto: i32) -> u32 {
+        let (from, to) = self.range(after, upto);
+        match &self.lanes {
+            Lanes::Narrow(lane) => lane[from..to].iter().filter(|&&count| count > 0).count() as u32,
+            Lanes::Wide(lane) => lane[from..to].iter().filter(|&&count| count > 0).count() as u32,
+        }
+    }
+
+    /// The greatest slot `<= upto` with a count.
+    pub fn last_nonzero(&self, upto: i32) -> Option<i32> {
+        let (from, to) = self.range(i32::MIN, upto);
+        (from..to).rev().find(|&index| self.lanes.get(index) > 0).map(|index| self.first + index as i32)
+    }
+
+    /// Indices of the stored slots in `after < slot <= upto`; always a valid range of the lane.
+    fn range(&self, after: i32, upto: i32) -> (usize, usize) {
+        let len = self.lanes.len() as i64;
+        let index = |slot: i32| (i64::from(slot) + 1 - i64::from(self.first)).clamp(0, len) as usize;
+        let (from, to) = (index(after), index(upto));
+        (from, to.max(from))
+    }
+
+    /// Removes and returns all counts with `slot <= upto`, ascending.
+    pub fn take_through(&mut self, upto: i32) -> Vec<(i32, u32)> {
+        let (_, to) = self.range(i32::MIN, upto);
+        let taken = (0..to)
+            .map(|index| (self.first + index as i32, self.lanes.get(index)))
+            .filter(|&(_, count)| count > 0)
+            .collect();
+        self.lanes.drop_front(to);
+        self.first += to as i32;
+        taken
+    }
+
+    /// Slots with a count, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, u32)> + '_ {
+        (0..self.lanes.len())
+            .map(|index| (self.first + index as i32, self.lanes.get(index)))
+            .filter(|&(_, count)| count > 0)
+    }
+}
+
+/// Equality is about counts, not about how wide they happen to be stored.
+impl PartialEq for SlotCounts {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for SlotCounts {}
+
+/// Written as what is there, not the zeros: gaps and counts, as variable-length integers.
+impl Serialize for SlotCounts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut before = 0_i32;
+        let pairs: Vec<(i32, u32)> = self
+            .iter()
+            .map(|(slot, count)| {
+                let gap = slot.wrapping_sub(before);
+                before = slot;
+                (gap, count)
+            })
+            .collect();
+        pairs.serialize(serializer)
+    }
+}
+
+/// A stored span longer than this is not ours: counters never span more than a few hundred slots.
+const MAX_SPAN: i64 = 4096;
+
+impl<'de> Deserialize<'de> for SlotCounts {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = Vec::<(i32, u32)>::deserialize(deserializer)?;
+        let mut counts = SlotCounts::default();
+        let mut slot = 0_i32;
+        let mut first = None;
+        for (gap, count) in pairs {
+            slot = slot.wrapping_add(gap);
+            let start = i64::from(*first.get_or_insert(slot));
+            if (i64::from(slot) - start).abs() > MAX_SPAN {
+                return Err(serde::de::Error::custom("counters span too many slots"));
+            }
+            counts.add(slot, count);
+        }
+        Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(pairs: &[(i32, u32)]) -> SlotCounts {
+        let mut counts = SlotCounts::default();
+        pairs.iter().for_each(|&(slot, n)| counts.add(slot, n));
+        counts
+    }
+
+    #[test]
+    fn windows_are_half_open_below_and_closed_above() {
+        let c = counts(&[(10, 1), (11, 2), (13, 300)]);
+        assert_eq!(c.sum(10, 13), 302);
+        assert_eq!(c.sum(9, 12), 3);
+        assert_eq!(c.sum(20, 30), 0);
+        assert_eq!(c.nonzero(9, 13), 3);
+        assert_eq!(c.last_nonzero(12), Some(11));
+        assert_eq!(c.last_nonzero(9), None);
+    }
+
+    #[test]
+    fn order_and_width_do_not_matter() {
+        let a = counts(&[(5, 255), (5, 1), (1, 1)]);
+        let b = counts(&[(1, 1), (5, 256)]);
+        assert_eq!(a, b);
+    }
+
+    #[test]
+    fn taking_the_front_leaves_the_rest() {
+        let mut c = counts(&[(1, 1), (3, 3), (4, 4)]);
+        assert_eq!(c.take_through(3), vec![(1, 1), (3, 3)]);
+        assert_eq!(c, counts(&[(4, 4)]));
+    }
+}

@@ -1,0 +1,14 @@
+//! Rolling windows: what is remembered of the stream of counted events.
+//!
+//! Everything here is a function of the *set* of events that were added, never of their order,
+//! also past the limits. Nothing here knows the clock: old days roll up by event time.
+
+mod counts;
+mod filter;
+mod people;
+mod series;
+
+pub use counts::SlotCounts;
+pub use filter::{Admission, Filter};
+pub use people::People;
+pub use series::{DAILY_DAYS, Series};

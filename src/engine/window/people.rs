@@ -1,0 +1,164 @@
+//! Who was active when: exact distinct users over any window of up to 64 days, without sketches.
+//!
+//! Per person the newest active day and a bitmap of the 64 days up to it. Over the limit the
+//! person whose newest activity is oldest is forgotten, and everything at or before that
+//! (day, person) is masked for everybody: the people kept are then a function of the set of
+//! activities, not of their order.
+
+use crate::engine::event::PersonId;
+use crate::engine::time::Day;
+use serde::{Deserialize, Serialize};
+
+/// Days one bitmap covers.
+const BITMAP_DAYS: i32 = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Person {
+    id: u64,
+    last: Day,
+    /// Bit `k` = active on `last - k`; bit 0 is always set.
+    days: u64,
+}
+
+/// The people of one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct People {
+    /// Sorted by id.
+    people: Vec<Person>,
+    /// Activities at or before this (day, id) are forgotten for ever.
+    forgotten: Option<(Day, u64)>,
+}
+
+impl People {
+    /// Records an activity. Returns false when it was forgotten because of the limit.
+    pub fn record(&mut self, person: PersonId, day: Day, limit: usize) -> bool {
+        if self.forgotten.is_some_and(|mark| (day, person.0) <= mark) {
+            return false;
+        }
+        match self.people.binary_search_by_key(&person.0, |p| p.id) {
+            Ok(index) => {
+                let p = &mut self.people[index];
+                let ahead = day.since(p.last);
+                if ahead > 0 {
+                    p.days = if ahead < BITMAP_DAYS { p.days << ahead } else { 0 } | 1;
+                    p.last = day;
+                } else if -ahead < BITMAP_DAYS {
+                    p.days |= 1 << -ahead;
+                }
+            }
+            Err(index) => {
+                self.people.insert(index, Person { id: person.0, last: day, days: 1 });
+                self.forget_above(limit);
+            }
+        }
+        true
+    }
+
+    fn forget_above(&mut self, limit: usize) {
+        while self.people.len() > limit {
+            let Some(mark) = self.people.iter().map(|p| (p.last, p.id)).min() else { return };
+            self.people.retain(|p| p.id != mark.1);
+            self.forgotten = Some(mark);
+            for p in &mut self.people {
+                // Days before the mark, and the mark's own day for ids at or below it.
+                let oldest_kept = if p.id <= mark.1 { mark.0.plus(1) } else { mark.0 };
+                let keep = p.last.since(oldest_kept) + 1;
+                if keep < BITMAP_DAYS {
+                    p.days &= (1_u64 << keep.max(0)) - 1;
+                }
+            }
+        }
+    }
+
+    /// How many persons were active on a day in `after < d <= upto`.
+    pub fn active(&self, after: Day, upto: Day) -> u32 {
+        self.people.iter().filter(|p| p.active(after, upto)).count() as u32
+    }
+
+    /// The newest active day of one person.
+    pub fn last_active(&self, person: PersonId) -> Option<Day> {
+        self.people.binary_search_by_key(&person.0, |p| p.id).ok().map(|index| self.people[index].last)
+    }
+
+    /// How many people are remembered.
+    pub fn len(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Whether nobody is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.people.is_empty()
+    }
+
+    /// Whether stored people are well-formed (sorted, bit 0 set): bytes from disk are not trusted.
+    pub fn is_sound(&self) -> bool {
+        self.people.is_sorted_by(|a, b| a.id < b.id) && self.people.iter().all(|p| p.days & 1 == 1)
+    }
+}
+
+impl Person {
+    fn active(&self, after: Day, upto: Day) -> bool {
+        let newest = self.last.since(upto).max(0);
+        let oldest = self.last.since(after) - 1;
+        if oldest < newest || newest >= BITMAP_DAYS {
+            return false;
+        }
+        let upto_oldest = if oldest >= BITMAP_DAYS - 1 { u64::MAX } else { (1 << (oldest + 1)) - 1 };
+        (self.days & upto_oldest) >> newest != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn windows_count_distinct_people() {
+        let mut people = People::default();
+        for (id, day) in [(1, 10), (1, 12), (2, 5), (3, 12)] {
+            assert!(people.record(PersonId(id), Day(day), 10));
+        }
+        assert_eq!(people.active(Day(5), Day(12)), 2);
+        assert_eq!(people.active(Day(4), Day(12)), 3);
+        assert_eq!(people.active(Day(10), Day(11)), 0);
+        assert_eq!(people.active(Day(9), Day(10)), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        /// Past the limit too, people are a function of the set of activities, and windows
+        /// agree with a naive set when the limit is not reached.
+        #[test]
+        fn order_does_not_matter(
+            mut activities in proptest::collection::vec((0_u64..12, 0_i32..90), 1..60),
+            limit in 1_usize..14,
+            shuffle in any::<u64>(),
+        ) {
+            let build = |list: &[(u64, i32)]| {
+                let mut people = People::default();
+                for &(id, day) in list { people.record(PersonId(id), Day(day), limit); }
+                people
+            };
+            let first = build(&activities);
+            let n = activities.len();
+            for i in 0..n {
+                let j = (shuffle.wrapping_mul(6364136223846793005).wrapping_add(i as u64 * 7919) >> 7) as usize % n;
+                activities.swap(i, j);
+            }
+            prop_assert_eq!(&first, &build(&activities));
+            prop_assert!(first.is_sound());
+            if limit >= 12 {
+                let naive = |after: i32, upto: i32| {
+                    let mut ids: Vec<u64> = activities.iter().filter(|(_, d)| *d > after && *d <= upto).map(|(i, _)| *i).collect();
+                    ids.sort_unstable();
+                    ids.dedup();
+                    ids.len() as u32
+                };
+                // Only days inside every bitmap can be asked for: 64 days up to the newest.
+                prop_assert_eq!(first.active(Day(60), Day(89)), naive(60, 89));
+                prop_assert_eq!(first.active(Day(62), Day(75)), naive(62, 75));
+            }
+        }
+    }
+}
