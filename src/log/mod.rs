@@ -7,7 +7,7 @@
 //!
 //! Implementations: [`sim`] (in memory, seeded, with faults; tests and offline replay) and
 //! [`local`] (durable, one node, on an embedded store). To add one: implement [`Log`] and
-//! [`RecordBatch`], then run the contract suite (`tests/log_contract.rs`) against it.
+//! [`RecordBatch`], then run the contract suite (`tests/log_contract/`) against it.
 //!
 //! This room must not know accounts, events or scores: keys and values are bytes.
 

@@ -31,6 +31,9 @@ mod store;
 mod tables;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 pub use codec::LocalBatch;

@@ -27,7 +27,7 @@ pub struct LocalStore {
     pub(super) layout: Layout,
     pub(super) shared: Arc<Shared>,
     pub(super) transaction_bytes: usize,
-    db: Arc<Database>,
+    pub(super) db: Arc<Database>,
     floors: Mutex<BTreeMap<TopicPartition, Offset>>,
     queued_bytes: Arc<AtomicUsize>,
     /// `None` only while the store is being dropped.
@@ -38,13 +38,20 @@ pub struct LocalStore {
 impl LocalStore {
     /// Opens the log in `dir`, creating both if needed.
     pub fn open(dir: &Path, options: LocalOptions) -> Result<Arc<Self>, LocalError> {
-        let disk =
-            |error: std::io::Error| LocalError::Disk { dir: dir.to_path_buf(), detail: error.to_string() };
-        std::fs::create_dir_all(dir).map_err(disk)?;
+        std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES);
         let db = builder.create(dir.join(FILE_NAME)).map_err(|error| opening_error(dir, error))?;
-        let layout = prepare(&db, dir, &options)?;
+        Self::with_database(db, dir, &options)
+    }
+
+    /// The store over an open database; tests bring one with a failing disk.
+    pub(super) fn with_database(
+        db: Database,
+        dir: &Path,
+        options: &LocalOptions,
+    ) -> Result<Arc<Self>, LocalError> {
+        let layout = prepare(&db, dir, options)?;
         let shared = Arc::new(Shared::new(load(&db, dir, &layout)?));
         let db = Arc::new(db);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -58,7 +65,7 @@ impl LocalStore {
             epoch: 0,
         };
         let thread = std::thread::Builder::new().name("log-writer".to_owned());
-        let writer = thread.spawn(move || writer.run()).map_err(disk)?;
+        let writer = thread.spawn(move || writer.run()).map_err(|error| io_error(dir, &error))?;
         Ok(Arc::new(Self {
             dir: dir.to_path_buf(),
             layout,
@@ -148,7 +155,7 @@ impl LocalStore {
     }
 
     /// Puts work into the queue, or says that it is full.
-    fn offer(&self, work: Work, bytes: usize) -> Result<Receiver<Reply>, LocalError> {
+    pub(super) fn offer(&self, work: Work, bytes: usize) -> Result<Receiver<Reply>, LocalError> {
         drop(self.shared.usable()?);
         let before = self.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
         let (reply, answer) = bounded(1);
@@ -247,6 +254,10 @@ impl LocalStore {
             _ => Err(LocalError::Closed),
         }
     }
+}
+
+fn io_error(dir: &Path, error: &std::io::Error) -> LocalError {
+    LocalError::Disk { dir: dir.to_path_buf(), detail: error.to_string() }
 }
 
 impl Drop for LocalStore {

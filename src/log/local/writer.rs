@@ -149,7 +149,10 @@ impl Writer {
             let dir = self.dir.clone();
             move |error: redb::Error| Failed { error: disk_error(&dir, error), unknown }
         };
-        let txn = self.db.begin_write().map_err(|error| failed(false)(error.into()))?;
+        let mut txn = self.db.begin_write().map_err(|error| failed(false)(error.into()))?;
+        // Costs a second flush per group (0.7 → 1.1 ms for a small commit), and spares a walk
+        // through the whole file after a kill.
+        txn.set_quick_repair(true);
         let ends = self.shared.lock().mirror.ends.clone();
         let mut change = Change { epoch: self.epoch, ends, ..Change::default() };
         let answers = change.apply(&txn, group).map_err(failed(false))?;

@@ -300,6 +300,51 @@ fn an_open_transaction_upstream_keeps_an_input_from_being_drained() {
 }
 
 #[test]
+fn a_closed_input_ends_once_per_assignment_when_all_of_it_was_read() {
+    let broker = broker();
+    broker.append(at(IN, 0), SimRecord::new(1, b"k", b"v")).unwrap();
+    broker.close_input(at(IN, 0)).unwrap();
+    assert!(broker.append(at(IN, 0), SimRecord::new(1, b"k", b"v")).is_err());
+    let mut a = start(&broker, "a");
+    assigned(&mut a);
+    for from in [0, 1] {
+        a.assign(&[(at(IN, 0), from), (at(IN, 1), 0)]).unwrap();
+        let mut ends = 0;
+        for index in 0..20 {
+            match poll(&mut a) {
+                Polled::Records(_) => assert_eq!((index, from, ends), (0, 0, 0)),
+                Polled::End { at } => ends += u32::from(at.partition == 0),
+                Polled::Drained { at, .. } => assert_eq!(at.partition, 1),
+                _ => {}
+            }
+        }
+        assert_eq!(ends, 1);
+    }
+}
+
+#[test]
+fn a_hook_may_call_the_broker_between_any_two_calls() {
+    let broker = broker();
+    let inside = broker.clone();
+    broker.set_hook(Box::new(move |site| match site.call {
+        Call::SendOffsets => {
+            assert!(inside.expire_session(site.member));
+            Fault::None
+        }
+        Call::Commit => Fault::Fenced,
+        _ => Fault::None,
+    }));
+    let mut a = start(&broker, "a");
+    let (_, group) = assigned(&mut a);
+    put(&mut a, &[]);
+    assert!(a.send_offsets(&[(at(IN, 0), position(1, "1"))], &group).is_err());
+    a.abort().unwrap();
+    put(&mut a, &[record(at(OUT, 0), "k", "v")]);
+    assert_eq!(a.commit().unwrap(), CommitOutcome::Fenced);
+    assert!(broker.open_transactions().is_empty() && values(&broker, OUT).is_empty());
+}
+
+#[test]
 fn a_seed_gives_the_same_run_again() {
     let run = |seed| {
         let broker = broker_with(|options| {

@@ -1,0 +1,357 @@
+//! The promises. Each function is one of them, for any implementation.
+
+use std::time::Duration;
+
+use accountpulse::log::{
+    CommitOutcome, Committed, CommittedPosition, GroupMetadata, Log, LogError, Offset, OutRecord, Polled,
+    RecordBatch, Watermarks,
+};
+
+use super::harness::{Harness, IN, OUT, STATE, assignment, at, commit, out, put, read_all, take, values};
+
+fn position(position: Offset, metadata: &str) -> CommittedPosition {
+    CommittedPosition { position, metadata: metadata.into() }
+}
+
+fn committed<L: Log>(log: &mut L) -> Vec<Option<CommittedPosition>> {
+    match log.committed(&[at(IN, 1), at(IN, 0)]).unwrap() {
+        Committed::Positions(found) => found,
+        Committed::Pending => panic!("nothing is open"),
+    }
+}
+
+pub fn the_assignment_comes_first_and_holds_all_partitions<H: Harness>() {
+    let harness = H::open();
+    harness.append(at(IN, 0), "k", "v");
+    let mut log = harness.member();
+    match log.poll(Duration::ZERO).unwrap() {
+        Polled::Assigned { partitions, .. } => assert_eq!(partitions, [0, 1]),
+        other => panic!("{other:?}", other = kind(&other)),
+    }
+    // Nothing is read before it is assigned.
+    assert_eq!(kind(&log.poll(Duration::ZERO).unwrap()), "idle");
+}
+
+fn kind<B>(polled: &Polled<B>) -> &'static str {
+    match polled {
+        Polled::Idle => "idle",
+        Polled::Records(_) => "records",
+        Polled::Assigned { .. } => "assigned",
+        Polled::Revoked => "revoked",
+        Polled::Lost => "lost",
+        Polled::Drained { .. } => "drained",
+        Polled::End { .. } => "end",
+    }
+}
+
+pub fn records_of_a_partition_come_in_order_from_the_assigned_position<H: Harness>() {
+    let harness = H::open();
+    for index in 0..10 {
+        harness.append(at(IN, index % 2), "k", &index.to_string());
+    }
+    let mut log = harness.member();
+    assignment(&mut log);
+    log.assign(&[(at(IN, 0), 2), (at(IN, 1), 0)]).unwrap();
+    let seen = take(&mut log, 8);
+    let of = |partition| seen.iter().filter(move |found| found.0 == partition).map(|found| found.2.as_str());
+    assert_eq!(of(0).collect::<Vec<_>>(), ["4", "6", "8"]);
+    assert_eq!(of(1).collect::<Vec<_>>(), ["1", "3", "5", "7", "9"]);
+}
+
+pub fn outputs_and_positions_become_visible_together<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    let (_, group) = assignment(&mut log);
+    put(&mut log, &[out(at(OUT, 0), "a", "1"), out(at(STATE, 1), "b", "2")]);
+    assert!(values(&mut log, at(OUT, 0)).is_empty());
+    log.send_offsets(&[(at(IN, 0), position(7, "n=1"))], &group).unwrap();
+    assert!(values(&mut log, at(STATE, 1)).is_empty());
+    commit(&mut log);
+    assert_eq!(values(&mut log, at(OUT, 0)), ["1"]);
+    assert_eq!(values(&mut log, at(STATE, 1)), ["2"]);
+    assert_eq!(committed(&mut log), [None, Some(position(7, "n=1"))]);
+}
+
+pub fn what_is_aborted_or_dropped_is_never_visible<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    let (_, group) = assignment(&mut log);
+    put(&mut log, &[out(at(OUT, 0), "a", "aborted")]);
+    log.send_offsets(&[(at(IN, 0), position(1, "1"))], &group).unwrap();
+    log.abort().unwrap();
+    put(&mut log, &[out(at(OUT, 0), "a", "kept")]);
+    commit(&mut log);
+    put(&mut log, &[out(at(OUT, 0), "a", "dropped")]);
+    drop(log);
+    let mut log = harness.member();
+    assert_eq!(values(&mut log, at(OUT, 0)), ["kept"]);
+    assert_eq!(committed(&mut log), [None, None]);
+}
+
+pub fn an_empty_transaction_commits<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    put(&mut log, &[]);
+    commit(&mut log);
+    assert_eq!(log.watermarks(at(OUT, 0)).unwrap(), Watermarks { start: 0, end: 0 });
+}
+
+pub fn a_range_can_be_walked_in_small_steps<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    for round in 0..5 {
+        let records: Vec<_> = (0..3).map(|index| out(at(OUT, 0), "k", &format!("{round}.{index}"))).collect();
+        put(&mut log, &records);
+        commit(&mut log);
+    }
+    let end = log.watermarks(at(OUT, 0)).unwrap().end;
+    let (mut from, mut seen, mut steps) = (0, Vec::new(), 0);
+    while from < end {
+        let range = log.read_range(at(OUT, 0), from, 1).unwrap();
+        assert!(range.position > from && range.position <= end);
+        for index in 0..range.batch.len() {
+            let record = range.batch.get(index);
+            assert!((from..range.position).contains(&record.offset));
+            seen.push(record.offset);
+        }
+        from = range.position;
+        steps += 1;
+    }
+    assert_eq!(seen, read_all(&mut log, at(OUT, 0)).iter().map(|found| found.0).collect::<Vec<_>>());
+    assert_eq!((seen.len(), seen.is_sorted()), (15, true));
+    assert!(steps >= 15, "a byte limit of one gives one record at a time");
+    let last = log.read_range(at(OUT, 0), end, 1).unwrap();
+    assert_eq!((last.batch.len(), last.position), (0, end));
+}
+
+pub fn records_come_back_as_they_were_sent<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    let headers = vec![("h", b"1".to_vec()), ("other", Vec::new()), ("h", b"2".to_vec())];
+    let full = OutRecord { headers, timestamp_ms: -5, ..out(at(OUT, 1), "key", "") };
+    let bare = OutRecord { key: None, value: None, timestamp_ms: i64::MAX, ..out(at(OUT, 1), "", "") };
+    put(&mut log, &[full, bare]);
+    commit(&mut log);
+    let batch = log.read_range(at(OUT, 1), 0, 1000).unwrap().batch;
+    let (first, second) = (batch.get(0), batch.get(1));
+    assert_eq!((first.key, first.value, first.timestamp_ms), (Some(&b"key"[..]), Some(&b""[..]), -5));
+    assert_eq!((second.key, second.value, second.timestamp_ms), (None, None, i64::MAX));
+    assert_eq!(batch.header(0, "h"), Some(&b"2"[..]));
+    assert_eq!(batch.header(0, "other"), Some(&b""[..]));
+    assert_eq!((batch.header(0, "none"), batch.header(1, "h")), (None, None));
+}
+
+pub fn a_compacted_topic_keeps_the_newest_record_of_each_key<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    put(&mut log, &[out(at(STATE, 0), "a", "1"), out(at(STATE, 0), "b", "2"), out(at(STATE, 0), "a", "3")]);
+    commit(&mut log);
+    put(&mut log, &[out(at(STATE, 0), "b", "aborted")]);
+    log.abort().unwrap();
+    // The same key in another partition is another key.
+    put(&mut log, &[out(at(STATE, 1), "a", "4"), out(at(STATE, 0), "c", "5")]);
+    commit(&mut log);
+    let end = log.watermarks(at(STATE, 0)).unwrap().end;
+    harness.compact();
+    assert_eq!(values(&mut log, at(STATE, 0)), ["2", "3", "5"]);
+    assert_eq!(values(&mut log, at(STATE, 1)), ["4"]);
+    assert_eq!(log.watermarks(at(STATE, 0)).unwrap(), Watermarks { start: 0, end });
+    assert_eq!(log.read_range(at(STATE, 0), 0, 1000).unwrap().position, end);
+}
+
+pub fn commits_survive_a_reopen<H: Harness>() {
+    let harness = H::open();
+    harness.append(at(IN, 0), "k", "in");
+    let mut log = harness.member();
+    let (_, group) = assignment(&mut log);
+    put(
+        &mut log,
+        &[out(at(OUT, 0), "a", "out"), out(at(STATE, 0), "a", "old"), out(at(STATE, 0), "a", "new")],
+    );
+    log.send_offsets(&[(at(IN, 0), position(1, "n=8 ünïcode"))], &group).unwrap();
+    commit(&mut log);
+    put(&mut log, &[out(at(OUT, 0), "a", "open")]);
+    drop(log);
+
+    let harness = harness.reopen();
+    harness.compact();
+    let mut log = harness.member();
+    assignment(&mut log);
+    assert_eq!(committed(&mut log), [None, Some(position(1, "n=8 ünïcode"))]);
+    assert_eq!(values(&mut log, at(OUT, 0)), ["out"]);
+    assert_eq!(values(&mut log, at(STATE, 0)), ["new"]);
+    assert_eq!(values(&mut log, at(IN, 0)), ["in"]);
+    let next = harness.append(at(IN, 0), "k", "later");
+    assert_eq!(next, 1, "offsets go on where they were");
+}
+
+pub fn the_last_sent_offset_is_the_one_that_is_read<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    for round in 0..3 {
+        put(
+            &mut log,
+            &[
+                out(at(OUT, 0), "k", "x"),
+                out(at(OUT, 0), "k", &round.to_string()),
+                out(at(STATE, 1), "k", "s"),
+            ],
+        );
+        let (last, state) = (log.last_sent(at(OUT, 0)).unwrap(), log.last_sent(at(STATE, 1)).unwrap());
+        assert_eq!(log.last_sent(at(OUT, 1)), None);
+        commit(&mut log);
+        assert_eq!(read_all(&mut log, at(OUT, 0)).pop(), Some((last, round.to_string())));
+        assert_eq!(read_all(&mut log, at(STATE, 1)).pop(), Some((state, "s".to_owned())));
+        put(&mut log, &[]);
+        assert_eq!(log.last_sent(at(OUT, 0)), None, "it belongs to its transaction");
+        log.abort().unwrap();
+    }
+}
+
+pub fn nothing_is_refused_in_silence<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    let (_, group) = assignment(&mut log);
+    assert!(log.send(&out(at(OUT, 0), "k", "v")).is_err(), "no transaction");
+    assert!(log.send_offsets(&[(at(IN, 0), position(0, ""))], &group).is_err(), "no transaction");
+    assert!(log.commit().is_err() && log.abort().is_err() && log.drain().is_err(), "no transaction");
+    log.begin().unwrap();
+    assert!(log.begin().is_err(), "one at a time");
+    assert!(log.send(&out(at(OUT, 9), "k", "v")).is_err(), "no such partition");
+    assert!(log.watermarks(at(OUT, 9)).is_err());
+    assert!(log.read_range(at(OUT, 9), 0, 1).is_err());
+    assert!(log.assign(&[(at(IN, 9), 0)]).is_err());
+}
+
+pub fn a_full_buffer_takes_nothing_and_loses_nothing<H: Harness>() {
+    let harness = H::open_small();
+    let mut log = harness.member();
+    put(&mut log, &[]);
+    let mut full = 0;
+    for index in 0..20 {
+        let record = out(at(OUT, 0), "k", &format!("{index:05}"));
+        match log.send(&record) {
+            Ok(()) => {}
+            Err(LogError::BufferFull) => {
+                full += 1;
+                commit(&mut log);
+                log.begin().unwrap();
+                log.send(&record).unwrap();
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    commit(&mut log);
+    assert!(full > 0);
+    let expected: Vec<_> = (0..20).map(|index| format!("{index:05}")).collect();
+    assert_eq!(values(&mut log, at(OUT, 0)), expected);
+}
+
+pub fn assigning_again_replaces_all_positions<H: Harness>() {
+    let harness = H::open();
+    for value in ["a", "b", "c"] {
+        harness.append(at(IN, 0), "k", value);
+        harness.append(at(IN, 1), "k", value);
+    }
+    let mut log = harness.member();
+    assignment(&mut log);
+    log.assign(&[(at(IN, 0), 0), (at(IN, 1), 0)]).unwrap();
+    take(&mut log, 6);
+    log.assign(&[(at(IN, 1), 1)]).unwrap();
+    assert_eq!(take(&mut log, 2), [(1, 1, "b".to_owned()), (1, 2, "c".to_owned())]);
+    harness.append(at(IN, 0), "k", "not read");
+    log.unassign().unwrap();
+    harness.append(at(IN, 1), "k", "d");
+    for _ in 0..5 {
+        assert_eq!(kind(&log.poll(Duration::ZERO).unwrap()), "idle");
+    }
+    log.assign(&[(at(IN, 1), 3)]).unwrap();
+    assert_eq!(take(&mut log, 1), [(1, 3, "d".to_owned())]);
+}
+
+pub fn positions_that_do_not_exist_are_refused<H: Harness>() {
+    let harness = H::open();
+    for value in ["a", "b", "c"] {
+        harness.append(at(IN, 0), "k", value);
+    }
+    harness.forget(at(IN, 0), 2);
+    let mut log = harness.member();
+    assignment(&mut log);
+    assert_eq!(log.watermarks(at(IN, 0)).unwrap(), Watermarks { start: 2, end: 3 });
+    assert_eq!(values(&mut log, at(IN, 0)), ["c"]);
+    for bad in [0, 1, 4] {
+        let refused = |error: LogError| match error {
+            LogError::OutOfRange { offset, start, end, .. } => (offset, start, end) == (bad, 2, 3),
+            _ => false,
+        };
+        assert!(refused(log.read_range(at(IN, 0), bad, 1).map(|_| ()).unwrap_err()));
+        log.assign(&[(at(IN, 0), bad)]).unwrap();
+        assert!(refused(log.poll(Duration::ZERO).map(|_| ()).unwrap_err()));
+    }
+}
+
+pub fn an_input_that_was_read_to_its_end_is_reported_again_and_again<H: Harness>() {
+    let harness = H::open();
+    harness.append(at(IN, 0), "k", "a");
+    let mut log = harness.member();
+    assignment(&mut log);
+    log.assign(&[(at(IN, 0), 0), (at(IN, 1), 0)]).unwrap();
+    let mut reports = std::collections::BTreeMap::new();
+    for _ in 0..30 {
+        match log.poll(Duration::ZERO).unwrap() {
+            Polled::Drained { at, position } => {
+                assert_eq!(position, log.watermarks(at).unwrap().end);
+                *reports.entry(at.partition).or_insert(0) += 1;
+            }
+            Polled::Records(batch) => assert!(!reports.contains_key(&0) && batch.len() == 1),
+            other => assert_eq!(kind(&other), "idle"),
+        }
+    }
+    assert!(reports[&0] > 3 && reports[&1] > 3, "{reports:?}");
+    harness.append(at(IN, 1), "k", "b");
+    assert_eq!(take(&mut log, 1), [(1, 0, "b".to_owned())]);
+}
+
+pub fn a_newer_member_fences_the_older<H: Harness>() {
+    let harness = H::open();
+    let mut old = harness.member();
+    let (_, group) = assignment(&mut old);
+    put(&mut old, &[out(at(OUT, 0), "k", "zombie")]);
+    old.send_offsets(&[(at(IN, 0), position(5, "z"))], &group).unwrap();
+    let mut new = harness.member();
+    match old.commit() {
+        Ok(outcome) => assert_eq!(outcome, CommitOutcome::Fenced),
+        Err(error) => assert!(matches!(error, LogError::Fenced { .. }), "{error}"),
+    }
+    assert!(values(&mut new, at(OUT, 0)).is_empty());
+    assert_eq!(committed(&mut new), [None, None]);
+}
+
+pub fn positions_under_another_membership_are_refused<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    let (_, group) = assignment(&mut log);
+    let stale = GroupMetadata { generation: group.generation - 1, ..group.clone() };
+    let nobody = GroupMetadata { generation: -1, member: String::new() };
+    for wrong in [stale, nobody] {
+        put(&mut log, &[out(at(OUT, 0), "k", "v")]);
+        let refused = log.send_offsets(&[(at(IN, 0), position(1, "1"))], &wrong);
+        assert!(matches!(refused, Err(LogError::AbortRequired { .. })));
+        log.abort().unwrap();
+    }
+    assert!(values(&mut log, at(OUT, 0)).is_empty());
+}
+
+pub fn a_position_may_move_without_outputs<H: Harness>() {
+    let harness = H::open();
+    let mut log = harness.member();
+    let (_, group) = assignment(&mut log);
+    for number in 1..=3 {
+        put(&mut log, &[]);
+        let both = [(at(IN, 0), position(0, &number.to_string())), (at(IN, 1), position(number, ""))];
+        log.send_offsets(&both, &group).unwrap();
+        commit(&mut log);
+        let expected = [Some(position(number, "")), Some(position(0, &number.to_string()))];
+        assert_eq!(committed(&mut log), expected);
+    }
+}
