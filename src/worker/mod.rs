@@ -1,1 +1,271 @@
-//! (room being built)
+//! The worker: owns shards, turns input into committed output, survives anything by starting
+//! again from what was committed.
+//!
+//! [`Worker::step`] polls, applies, commits; it never blocks longer than the poll wait it was
+//! given and reads no clock. A thread does nothing but call it and obey the [`Wake`]. Because a
+//! step is a function of the log's answers and the time handed in, several workers run in one
+//! thread of a test, with a crash between any two log calls.
+//!
+//! ```text
+//!  Init ─▶ Waiting ─▶ Restoring ─▶ Assigning ─▶ Live ⇄ Committing
+//!             ▲           │                       │        │
+//!             │       (revoked)              (revoked, stop: a last commit)
+//!             └────── Unassigning ◀───────────────┴────────┘ ─▶ Stopped
+//!  anything unclear ─▶ Rebuild: drop this worker with its log handle, make a new one
+//! ```
+//!
+//! # Rooms
+//!
+//! - `apply.rs` merge of a shard's inputs by event time; `frontier.rs` how far the clock may go;
+//!   `breaker.rs` when an input partition is held; `dead_letter.rs` what becomes of bad input
+//! - `commit.rs` one transaction; `rounds.rs` which pages it carries; `format.rs` their bytes
+//! - `restore/` recovery; `judge.rs` which checkpoint may be used
+//! - `owned.rs` a shard and its inputs; `counts.rs` what happened; `settings.rs` limits
+//!
+//! # Crash-only
+//!
+//! After a fence, an abort, an error of the store or an outcome that stays unknown, nothing in
+//! memory can be trusted to match the log. The worker says [`Wake::Rebuild`] and every later step
+//! says it again. There is no other repair, so the path is exercised all the time.
+//!
+//! This room must not know how topics are stored, and must not decide what an event means.
+
+mod apply;
+mod breaker;
+mod commit;
+mod counts;
+mod dead_letter;
+pub mod format;
+mod frontier;
+mod judge;
+mod owned;
+mod restore;
+mod rounds;
+mod settings;
+mod status;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use apply::MAX_INPUTS;
+pub use breaker::BreakerLimits;
+pub use commit::{HEADER_DECISIONS, PrepareError};
+pub use counts::{CONSUMED_KINDS, MAX_FRESHNESS_SAMPLES, WorkerCounts};
+pub use dead_letter::{
+    HEADER_BY_REFERENCE, HEADER_CODE, HEADER_EXCEPTION, HEADER_MESSAGE, HEADER_OFFSET, HEADER_PARTITION,
+    HEADER_STAGE, HEADER_TOPIC,
+};
+pub use restore::{RestoreRefusal, Stall};
+pub use settings::*;
+pub use status::{HeldInput, PhaseName, ShardState, ShardStatus, WorkerStatus};
+
+use crate::engine::EngineConfig;
+use crate::engine::event::Intake;
+use crate::log::{GroupMetadata, Log, LogError};
+use commit::CommitCycle;
+use format::StateIdentity;
+use owned::OwnedShard;
+use restore::Restore;
+
+/// The time handed into a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock, UTC milliseconds.
+    pub wall_ms: i64,
+}
+
+/// When and why to call [`Worker::step`] again.
+#[derive(Debug)]
+pub enum Wake {
+    /// There is more to do now.
+    Immediately,
+    /// At this wall time, or earlier if you like.
+    At(i64),
+    /// Nothing to do until the log has something: call again, the poll waits.
+    Idle,
+    /// Drop this worker and its log handle and make a new one, after a pause that grows.
+    Rebuild {
+        /// Why.
+        reason: Arc<RebuildReason>,
+    },
+    /// The graceful shutdown is complete.
+    Stopped,
+}
+
+/// Why a worker cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildReason {
+    /// The log failed, or fenced this worker.
+    #[error("the log handle is no longer usable: {0}")]
+    Log(LogError),
+    /// The outcome of a commit is unknown.
+    #[error("the outcome of a commit is unknown; the committed positions will tell")]
+    Unclear,
+    /// Another owner replaced this one.
+    #[error("another owner replaced this worker, or its transaction outlived its timeout")]
+    Fenced,
+    /// A commit took too long.
+    #[error("a commit took longer than {timeout_ms} ms; look at the log's own latency")]
+    CommitTimeout {
+        /// The limit.
+        timeout_ms: i64,
+    },
+    /// Recovery waited too long.
+    #[error("recovery waited {waited_ms} ms for {stall}; look for a transaction that hangs")]
+    RestoreStalled {
+        /// For what.
+        stall: Stall,
+        /// How long.
+        waited_ms: i64,
+    },
+    /// Recovery started over too often.
+    #[error("recovery started over {restarts} times because another owner keeps committing")]
+    RestoreRestarts {
+        /// How often.
+        restarts: u32,
+    },
+    /// A commit could not be put together.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+}
+
+/// Settings that no worker can run with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Too many (or no) input topics.
+    #[error("{inputs} input topics are configured; give 1 to {MAX_INPUTS}")]
+    Inputs {
+        /// How many.
+        inputs: usize,
+    },
+    /// No partitions.
+    #[error("the topics have no partitions; create them with at least one")]
+    Partitions,
+    /// Worker and intake disagree.
+    #[error("the topics have {partitions} partitions, the intake expects {intake}; give both the same number")]
+    IntakePartitions {
+        /// Of the topics.
+        partitions: u32,
+        /// Of the intake.
+        intake: u32,
+    },
+}
+
+/// What the worker is doing.
+enum Phase<B> {
+    /// Fencing its predecessor.
+    Init,
+    /// In the group, without partitions.
+    Waiting,
+    /// Recovering the shards of an assignment.
+    Restoring(Box<Restore<B>>),
+    /// Starting to read at the committed positions.
+    Assigning,
+    /// Applying.
+    Live,
+    /// A commit is on its way; nothing is polled or applied.
+    Committing(Box<CommitCycle>),
+    /// Giving the partitions back.
+    Unassigning,
+    /// Gracefully stopped.
+    Stopped,
+    /// Not usable any more.
+    Broken(Arc<RebuildReason>),
+}
+
+/// One member of the group with the shards it owns. See the module.
+pub struct Worker<L: Log> {
+    log: L,
+    settings: WorkerSettings,
+    config: Arc<EngineConfig>,
+    intake: Intake,
+    identity: StateIdentity,
+    phase: Phase<L::Batch>,
+    shards: BTreeMap<u32, OwnedShard<L::Batch>>,
+    /// State as of its last commit, from an assignment that was given back.
+    parked: BTreeMap<u32, OwnedShard<L::Batch>>,
+    refused: BTreeMap<u32, RestoreRefusal>,
+    group: Option<GroupMetadata>,
+    /// Fates of events that no commit holds yet.
+    uncommitted: WorkerCounts,
+    counts: WorkerCounts,
+    /// The assignment was revoked: commit once more, then give it back.
+    leaving: bool,
+    stopping: bool,
+    /// A commit is full; apply nothing until it has landed.
+    full: bool,
+    next_commit_ms: i64,
+    /// The shard that applies and writes pages first; moves on with each commit.
+    first: u32,
+    /// Average size of a committed effect.
+    effect_bytes: usize,
+    /// Highest config epoch of a shard this worker had.
+    config_epoch: Option<u64>,
+}
+
+/// Assumed size of an effect until some were committed.
+const FIRST_EFFECT_BYTES: usize = 1_024;
+
+impl<L: Log> Worker<L> {
+    /// A worker over a fresh log handle. It does nothing before its first step.
+    pub fn new(
+        log: L,
+        settings: WorkerSettings,
+        config: Arc<EngineConfig>,
+        intake: Intake,
+    ) -> Result<Self, SettingsError> {
+        let inputs = settings.inputs.len();
+        if inputs == 0 || inputs > MAX_INPUTS {
+            return Err(SettingsError::Inputs { inputs });
+        }
+        let partitions = settings.partitions;
+        if partitions == 0 {
+            return Err(SettingsError::Partitions);
+        }
+        if intake.partitions != partitions {
+            return Err(SettingsError::IntakePartitions { partitions, intake: intake.partitions });
+        }
+        Ok(Worker {
+            log,
+            identity: StateIdentity { partitions, person_key: intake.person_key.fingerprint() },
+            config_epoch: settings.known_epoch,
+            settings,
+            config,
+            intake,
+            phase: Phase::Init,
+            shards: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            group: None,
+            uncommitted: WorkerCounts::default(),
+            counts: WorkerCounts::default(),
+            leaving: false,
+            stopping: false,
+            full: false,
+            next_commit_ms: i64::MIN,
+            first: 0,
+            effect_bytes: FIRST_EFFECT_BYTES,
+        })
+    }
+
+    /// Asks for a graceful end: no more polling, a last commit, the partitions given back, then
+    /// [`Wake::Stopped`]. Not needed for correctness.
+    pub fn request_stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// What happened since the last call. Fates of events appear with the commit that holds them.
+    pub fn take_counts(&mut self) -> WorkerCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// The highest config epoch this worker has seen with its own config; hand it to the worker
+    /// that replaces this one ([`WorkerSettings::known_epoch`]).
+    pub fn config_epoch(&self) -> Option<u64> {
+        self.config_epoch
+    }
+}

@@ -1,0 +1,285 @@
+//! From buffered records to state: the merge of a shard's input partitions by event time.
+//!
+//! Always the head with the smallest (event time, input) is applied, and before it the clock is
+//! moved to just below it, so that a deadline between two events fires between them. In event
+//! mode a head is applied only when every input has one (or has ended): then the outcome is a
+//! function of the partitions' content alone. In wall mode nobody waits; the lateness allowance
+//! and the engine's merge rules absorb the difference.
+//!
+//! An undecodable record is put aside as soon as it is at the head; its time counts for nothing.
+//! The pass stops when the commit is full, and continues after it at the same place.
+//! This room must not call the log.
+
+use std::collections::VecDeque;
+
+use super::breaker::OnBad;
+use super::counts::WorkerCounts;
+use super::dead_letter::{Stage, dead_letter, size_of};
+use super::frontier::{Heard, frontier};
+use super::owned::{Lane, OwnedShard, Queued};
+use super::settings::{Break, WorkerSettings};
+use crate::engine::event::{Event, Intake, RawRecord, Reason, Refusal};
+use crate::engine::{Input, Shard, Verdict};
+use crate::log::{RecordBatch, RecordRef};
+
+/// What may still be added to the commit by this shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Effects.
+    pub effects: usize,
+    /// Bytes of dead letters.
+    pub dead_letter_bytes: usize,
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Everything that may be applied now is applied.
+    Done,
+    /// The commit is full; more waits.
+    Full,
+}
+
+/// What a pass needs beside the shard.
+pub(super) struct PassContext<'c> {
+    pub settings: &'c WorkerSettings,
+    pub intake: &'c Intake,
+    pub wall_ms: i64,
+    pub room: Room,
+}
+
+/// The next record of an input partition.
+enum Head<'q> {
+    /// Not looked at yet.
+    Unread,
+    /// Nothing is buffered.
+    Empty,
+    /// An event.
+    Event(Event<'q>),
+    /// Not an event.
+    Refused(Refusal),
+}
+
+impl Head<'_> {
+    fn time_ms(&self) -> Option<i64> {
+        match self {
+            Head::Event(event) => Some(event.occurred_at_ms),
+            _ => None,
+        }
+    }
+}
+
+/// Applies what is buffered, moves the clock as far as the inputs have spoken, and counts.
+pub(super) fn apply_pass<B: RecordBatch>(
+    owned: &mut OwnedShard<B>,
+    context: &PassContext<'_>,
+    counts: &mut WorkerCounts,
+) -> Pass {
+    // The queues are borrowed by the decoded heads while the rest of the shard changes.
+    let mut queues: Vec<VecDeque<Queued<B>>> =
+        owned.lanes.iter_mut().map(|lane| std::mem::take(&mut lane.queue)).collect();
+    let mut taken = vec![0_usize; queues.len()];
+    let pass = merge(owned, &queues, &mut taken, context, counts);
+    for ((lane, queue), taken) in owned.lanes.iter_mut().zip(&mut queues).zip(taken) {
+        queue.drain(..taken);
+        lane.queue = std::mem::take(queue);
+    }
+    pass
+}
+
+fn merge<'q, B: RecordBatch>(
+    owned: &mut OwnedShard<B>,
+    queues: &'q [VecDeque<Queued<B>>],
+    taken: &mut [usize],
+    context: &PassContext<'_>,
+    counts: &mut WorkerCounts,
+) -> Pass {
+    let mut heads: Vec<Head<'q>> = queues.iter().map(|_| Head::Unread).collect();
+    loop {
+        for (index, head) in heads.iter_mut().enumerate() {
+            if matches!(head, Head::Unread) {
+                *head = read_head(queues[index].get(taken[index]), index, &owned.lanes[index], context);
+            }
+        }
+        if is_full(owned, context.room) {
+            return Pass::Full;
+        }
+        if let Some(index) = heads.iter().position(|head| matches!(head, Head::Refused(_))) {
+            let head = std::mem::replace(&mut heads[index], Head::Unread);
+            if let (Head::Refused(refusal), Some(queued)) = (head, queues[index].get(taken[index])) {
+                if put_aside(owned, index, &queued.record(), &refusal, context, counts) {
+                    taken[index] += 1;
+                }
+            }
+            continue;
+        }
+        let next = earliest(&heads).filter(|_| all_spoke(owned, &heads, context));
+        if !advance(owned, &heads, next.map(|(_, at)| at), context) {
+            return Pass::Full;
+        }
+        let Some((index, _)) = next else { return Pass::Done };
+        let head = std::mem::replace(&mut heads[index], Head::Unread);
+        if let (Head::Event(event), Some(queued)) = (head, queues[index].get(taken[index])) {
+            apply_one(owned, index, &queued.record(), &event, context, counts);
+            taken[index] += 1;
+        }
+    }
+}
+
+fn read_head<'q, B: RecordBatch>(
+    queued: Option<&'q Queued<B>>,
+    index: usize,
+    lane: &Lane<B>,
+    context: &PassContext<'_>,
+) -> Head<'q> {
+    let Some(queued) = queued.filter(|_| !lane.breaker.is_tripped()) else { return Head::Empty };
+    match decode(context.intake, context.settings, index, &queued.record()) {
+        Ok(event) => Head::Event(event),
+        Err(refusal) => Head::Refused(refusal),
+    }
+}
+
+/// Decodes a record of input `index`.
+pub(super) fn decode<'r>(
+    intake: &Intake,
+    settings: &WorkerSettings,
+    index: usize,
+    record: &RecordRef<'r>,
+) -> Result<Event<'r>, Refusal> {
+    intake.decode(RawRecord {
+        key: record.key,
+        value: record.value,
+        timestamp_ms: record.timestamp_ms,
+        partition: record.at.partition,
+        encoding: settings.inputs[index].encoding,
+    })
+}
+
+fn is_full<B: RecordBatch>(owned: &OwnedShard<B>, room: Room) -> bool {
+    owned.shard.pending_effects() + owned.owed.len() >= room.effects
+        || owned.dead_letter_bytes >= room.dead_letter_bytes
+}
+
+/// The head to apply next. Offsets need no comparison: there is one head per input.
+fn earliest(heads: &[Head<'_>]) -> Option<(usize, i64)> {
+    let timed = heads.iter().enumerate().filter_map(|(index, head)| Some((index, head.time_ms()?)));
+    timed.min_by_key(|(index, at)| (*at, *index))
+}
+
+/// In event mode a head may be applied only when no other input could still bring an earlier one.
+fn all_spoke<B: RecordBatch>(
+    owned: &OwnedShard<B>,
+    heads: &[Head<'_>],
+    context: &PassContext<'_>,
+) -> bool {
+    !context.settings.clock.is_event()
+        || owned
+            .lanes
+            .iter()
+            .zip(heads)
+            .all(|(lane, head)| head.time_ms().is_some() || lane.ended || lane.breaker.is_tripped())
+}
+
+/// Moves the clock as far as it may go before the event at `next_ms` (or at all, if none waits).
+/// `false`: the commit is full and deadlines are left.
+fn advance<B: RecordBatch>(
+    owned: &mut OwnedShard<B>,
+    heads: &[Head<'_>],
+    next_ms: Option<i64>,
+    context: &PassContext<'_>,
+) -> bool {
+    let settings = context.settings;
+    let mut heard = [Heard::default(); MAX_INPUTS];
+    let known = heard.iter_mut().zip(owned.lanes.iter().zip(heads));
+    let inputs = known.map(|(slot, (lane, head))| *slot = lane.heard(head.time_ms())).count();
+    let spoken = frontier(settings.clock, &heard[..inputs], context.wall_ms, settings.until_ms);
+    let Some(mut target) = spoken else { return true };
+    if let Some(next_ms) = next_ms {
+        target = target.min(next_ms.saturating_sub(1));
+    }
+    if owned.shard.clock_ms().is_some_and(|clock| clock >= target) {
+        return true;
+    }
+    let reached = owned.shard.advance(target, context.room.effects.saturating_sub(owned.owed.len()));
+    if reached < target && settings.breaks(Break::ClockAsFrontier) {
+        owned.recorded_clock = Some(target);
+    }
+    reached >= target
+}
+
+/// Most input topics of a worker.
+pub const MAX_INPUTS: usize = 32;
+
+fn apply_one<B: RecordBatch>(
+    owned: &mut OwnedShard<B>,
+    index: usize,
+    record: &RecordRef<'_>,
+    event: &Event<'_>,
+    context: &PassContext<'_>,
+    counts: &mut WorkerCounts,
+) {
+    let lane = &mut owned.lanes[index];
+    lane.breaker.good(&context.settings.breaker);
+    lane.applied = record.offset + 1;
+    lane.newest_ms = lane.newest_ms.max(Some(event.occurred_at_ms));
+    counts.consume(index, Some(event.kind()));
+    match apply_event(&mut owned.shard, index, event) {
+        Ok(Verdict::Late) => {
+            counts.verdict(Verdict::Late);
+            let message = format!(
+                "this {} is older than the duplicate horizon of its partition; it was not counted",
+                event.kind().name()
+            );
+            push_letter(owned, index, record, &Refusal::new(Reason::Late, message), Stage::Apply, context);
+        }
+        Ok(verdict) => counts.verdict(verdict),
+        Err(refusal) => {
+            counts.refusal(refusal.reason);
+            push_letter(owned, index, record, &refusal, Stage::Apply, context);
+        }
+    }
+}
+
+fn apply_event(shard: &mut Shard, index: usize, event: &Event<'_>) -> Result<Verdict, Refusal> {
+    shard.apply(input_of(index), event)
+}
+
+/// The engine's name of the input at `index`.
+pub(super) fn input_of(index: usize) -> Input {
+    // At most MAX_INPUTS inputs, checked when the worker is made.
+    Input(u16::try_from(index).unwrap_or(u16::MAX))
+}
+
+/// Whether the record was consumed; if not, its partition is held from here on.
+fn put_aside<B: RecordBatch>(
+    owned: &mut OwnedShard<B>,
+    index: usize,
+    record: &RecordRef<'_>,
+    refusal: &Refusal,
+    context: &PassContext<'_>,
+    counts: &mut WorkerCounts,
+) -> bool {
+    let lane = &mut owned.lanes[index];
+    if lane.breaker.bad(&context.settings.breaker) == OnBad::Hold {
+        counts.held += 1;
+        return false;
+    }
+    lane.applied = record.offset + 1;
+    counts.consume(index, None);
+    counts.refusal(refusal.reason);
+    push_letter(owned, index, record, refusal, Stage::Decode, context);
+    true
+}
+
+fn push_letter<B: RecordBatch>(
+    owned: &mut OwnedShard<B>,
+    index: usize,
+    record: &RecordRef<'_>,
+    refusal: &Refusal,
+    stage: Stage,
+    context: &PassContext<'_>,
+) {
+    let letter = dead_letter(context.settings, &context.settings.inputs[index], record, stage, refusal);
+    owned.dead_letter_bytes += size_of(&letter);
+    owned.dead_letters.push(letter);
+}

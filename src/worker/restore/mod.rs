@@ -1,0 +1,355 @@
+//! Recovery of the shards of one assignment, as a machine that makes one log call per step.
+//!
+//! ```text
+//!  numbers ──▶ shard after shard ──▶ numbers again ──▶ live
+//!     ▲             │ refused?            │ moved?
+//!     │             ▼                     │
+//!     └── moved ── numbers again          │
+//!     └───────────────────────────────────┘
+//! ```
+//!
+//! 1. The committed positions, as *stable* ones; the numbers beside all positions of a shard must
+//!    agree. Parked state with that very number is taken up again.
+//! 2. Every other shard is recovered for that number (`shard.rs`).
+//! 3. The numbers are read once more. A shard whose number moved starts over; so does one that
+//!    would be refused. Only then is a shard live, or refused for good.
+//!
+//! The owner drops the whole thing when the assignment changes: nothing here outlives it. Waits
+//! are bounded by the longest time a transaction may stay open. This room must not apply events
+//! with effects and must not write.
+
+mod plan;
+mod shard;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+pub use plan::RestoreRefusal;
+use plan::Standing;
+use shard::{ShardRestore, ShardStep};
+
+use super::RebuildReason;
+use super::counts::WorkerCounts;
+use super::format::{StateIdentity, parse_number};
+use super::owned::OwnedShard;
+use super::settings::{Break, WorkerSettings};
+use crate::engine::EngineConfig;
+use crate::engine::event::Intake;
+use crate::log::{Committed, CommittedPosition, Log, LogError, Offset, RecordBatch, TopicPartition};
+
+/// Most times recovery starts over because a number moved; then somebody else owns the shards.
+const MAX_RESTARTS: u32 = 50;
+
+/// What recovery needs beside the log.
+pub(super) struct RestoreContext<'c> {
+    pub settings: &'c WorkerSettings,
+    pub config: &'c Arc<EngineConfig>,
+    pub intake: &'c Intake,
+    pub identity: &'c StateIdentity,
+    pub wall_ms: i64,
+}
+
+/// What recovery waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// A transaction with positions of the group has no outcome.
+    Positions,
+    /// An open transaction hides the end of this shard's checkpoint partition.
+    Checkpoint(u32),
+    /// An open transaction hides records below the committed position of an input.
+    Input(u32),
+    /// An open transaction hides the end of this shard's scores partition.
+    Journal(u32),
+    /// The log does not answer.
+    Log,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stall::Positions => f.write_str("committed positions that are not pending"),
+            Stall::Checkpoint(p) => write!(f, "the end of partition {p} of the checkpoint topic"),
+            Stall::Input(p) => write!(f, "the committed position of partition {p} of an input topic"),
+            Stall::Journal(p) => write!(f, "the end of partition {p} of the scores topic"),
+            Stall::Log => f.write_str("an answer of the log"),
+        }
+    }
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RestoreStep {
+    /// Call again at once.
+    Again,
+    /// Nothing moves; call again after a pause.
+    Wait,
+    /// All shards are live or refused.
+    Finished,
+}
+
+enum Stage {
+    Numbers,
+    Shard(Box<ShardRestore>),
+    /// A refusal, before it is believed.
+    Doubt(u32, Standing, RestoreRefusal),
+    Recheck,
+}
+
+/// The recovery of one assignment.
+pub(super) struct Restore<B> {
+    partitions: Vec<u32>,
+    stage: Stage,
+    todo: BTreeMap<u32, Result<Standing, RestoreRefusal>>,
+    unknown: BTreeSet<u32>,
+    parked: BTreeMap<u32, OwnedShard<B>>,
+    /// Recovered shards.
+    pub done: BTreeMap<u32, OwnedShard<B>>,
+    /// Refused shards.
+    pub refused: BTreeMap<u32, RestoreRefusal>,
+    /// What was counted.
+    pub counts: WorkerCounts,
+    restarts: u32,
+    began_ms: i64,
+    progress_ms: i64,
+}
+
+impl<B: RecordBatch> Restore<B> {
+    /// Begins the recovery of these partitions; `parked` is state of an earlier assignment.
+    pub fn new(partitions: Vec<u32>, parked: BTreeMap<u32, OwnedShard<B>>, wall_ms: i64) -> Self {
+        Restore {
+            unknown: partitions.iter().copied().collect(),
+            partitions,
+            stage: Stage::Numbers,
+            todo: BTreeMap::new(),
+            parked,
+            done: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            counts: WorkerCounts::default(),
+            restarts: 0,
+            began_ms: wall_ms,
+            progress_ms: wall_ms,
+        }
+    }
+
+    /// Makes one log call.
+    pub fn step<L: Log<Batch = B>>(
+        &mut self,
+        log: &mut L,
+        context: &RestoreContext<'_>,
+    ) -> Result<RestoreStep, RebuildReason> {
+        let stall = match self.call(log, context) {
+            Ok(Moved::Progress) => {
+                self.progress_ms = context.wall_ms;
+                return Ok(RestoreStep::Again);
+            }
+            Ok(Moved::Finished) => {
+                self.counts.restore_ms += context.wall_ms.saturating_sub(self.began_ms);
+                return Ok(RestoreStep::Finished);
+            }
+            Ok(Moved::Not(stall)) => stall,
+            Err(LogError::Unavailable { .. }) => Stall::Log,
+            Err(error) => return Err(RebuildReason::Log(error)),
+        };
+        let waited_ms = context.wall_ms.saturating_sub(self.progress_ms);
+        if waited_ms > context.settings.restore_stall_ms {
+            return Err(RebuildReason::RestoreStalled { stall, waited_ms });
+        }
+        if self.restarts > MAX_RESTARTS {
+            return Err(RebuildReason::RestoreRestarts { restarts: self.restarts });
+        }
+        Ok(RestoreStep::Wait)
+    }
+
+    fn call<L: Log<Batch = B>>(
+        &mut self,
+        log: &mut L,
+        context: &RestoreContext<'_>,
+    ) -> Result<Moved, LogError> {
+        match &mut self.stage {
+            Stage::Numbers => self.read_numbers(log, context),
+            Stage::Shard(restore) => {
+                let step = restore.step(log, context);
+                self.counts.add(restore.take_counts());
+                self.after_shard(step?, context)
+            }
+            Stage::Doubt(..) => self.doubt(log, context),
+            Stage::Recheck => self.recheck(log, context),
+        }
+    }
+
+    /// Steps 2 and 3.
+    fn read_numbers<L: Log>(
+        &mut self,
+        log: &mut L,
+        context: &RestoreContext<'_>,
+    ) -> Result<Moved, LogError> {
+        let wanted: Vec<u32> = self.unknown.iter().copied().collect();
+        let Some(standings) = standings(log, context.settings, &wanted)? else {
+            return Ok(Moved::Not(Stall::Positions));
+        };
+        for (partition, standing) in standings {
+            self.unknown.remove(&partition);
+            let parked = self.parked.remove(&partition);
+            match (parked, &standing) {
+                (Some(mut owned), Ok(standing)) if same_state(&owned, standing, context.settings) => {
+                    owned.lanes.iter_mut().for_each(super::owned::Lane::rewind);
+                    self.counts.reused += 1;
+                    self.done.insert(partition, owned);
+                }
+                _ => {
+                    self.todo.insert(partition, standing);
+                }
+            }
+        }
+        self.next_shard(context);
+        Ok(Moved::Progress)
+    }
+
+    fn next_shard(&mut self, context: &RestoreContext<'_>) {
+        self.stage = match self.todo.pop_first() {
+            Some((partition, Ok(standing))) => {
+                Stage::Shard(Box::new(ShardRestore::new(partition, standing, context)))
+            }
+            Some((partition, Err(refusal))) => {
+                let standing = Standing { number: None, positions: Vec::new() };
+                Stage::Doubt(partition, standing, refusal)
+            }
+            None if self.unknown.is_empty() => Stage::Recheck,
+            None => Stage::Numbers,
+        };
+    }
+
+    fn after_shard(&mut self, step: ShardStep<B>, context: &RestoreContext<'_>) -> Result<Moved, LogError> {
+        match step {
+            ShardStep::Progress => {}
+            ShardStep::Waiting(stall) => return Ok(Moved::Not(stall)),
+            ShardStep::Done(owned) => {
+                self.counts.restores += 1;
+                self.done.insert(owned.partition, *owned);
+                self.next_shard(context);
+            }
+            ShardStep::Refused(refusal) => {
+                if let Stage::Shard(restore) = &self.stage {
+                    let (partition, standing) = (restore.partition(), restore.standing().clone());
+                    self.stage = Stage::Doubt(partition, standing, refusal);
+                }
+            }
+        }
+        Ok(Moved::Progress)
+    }
+
+    /// Step 20: a refusal is believed only if the number did not move meanwhile. A restorer that
+    /// was overtaken would otherwise refuse for ever what compaction removed behind it.
+    fn doubt<L: Log>(&mut self, log: &mut L, context: &RestoreContext<'_>) -> Result<Moved, LogError> {
+        let Stage::Doubt(partition, standing, refusal) = &self.stage else { return Ok(Moved::Progress) };
+        let (partition, refusal) = (*partition, refusal.clone());
+        let Some(now) = standings(log, context.settings, &[partition])? else {
+            return Ok(Moved::Not(Stall::Positions));
+        };
+        let same = now.get(&partition).is_none_or(|now| match now {
+            Ok(now) => now.number == standing.number,
+            Err(again) => *again == refusal,
+        });
+        if same || context.settings.breaks(Break::RefuseAtOnce) {
+            self.counts.refused += 1;
+            self.refused.insert(partition, refusal);
+        } else {
+            self.restart(partition);
+        }
+        self.next_shard(context);
+        Ok(Moved::Progress)
+    }
+
+    fn restart(&mut self, partition: u32) {
+        self.restarts += 1;
+        self.counts.restarts += 1;
+        self.unknown.insert(partition);
+    }
+
+    /// Step 19.
+    fn recheck<L: Log>(&mut self, log: &mut L, context: &RestoreContext<'_>) -> Result<Moved, LogError> {
+        let wanted: Vec<u32> = self.done.keys().copied().collect();
+        let Some(now) = standings(log, context.settings, &wanted)? else {
+            return Ok(Moved::Not(Stall::Positions));
+        };
+        for (partition, standing) in now {
+            let number = self.done.get(&partition).map(|owned| owned.commit);
+            if standing.ok().map(|standing| standing.number.unwrap_or(0)) != number {
+                self.done.remove(&partition);
+                self.restart(partition);
+            }
+        }
+        if self.unknown.is_empty() {
+            return Ok(Moved::Finished);
+        }
+        if self.restarts > MAX_RESTARTS {
+            return Ok(Moved::Not(Stall::Positions));
+        }
+        self.stage = Stage::Numbers;
+        Ok(Moved::Progress)
+    }
+
+    /// How many of its shards stand.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.done.len() + self.refused.len(), self.partitions.len())
+    }
+}
+
+enum Moved {
+    Progress,
+    Not(Stall),
+    Finished,
+}
+
+/// Parked state is the state of the last commit if nobody has committed since. Positions would
+/// not do: a commit that only deadlines caused does not move them.
+fn same_state<B: RecordBatch>(owned: &OwnedShard<B>, standing: &Standing, settings: &WorkerSettings) -> bool {
+    if settings.breaks(Break::ParkedByPositions) {
+        let pairs = owned.committed.iter().zip(&standing.positions);
+        return pairs.into_iter().all(|(ours, now)| now.is_none_or(|now| now == *ours));
+    }
+    owned.commit == standing.number.unwrap_or(0)
+}
+
+type Standings = BTreeMap<u32, Result<Standing, RestoreRefusal>>;
+
+/// Stable positions of these partitions; `None` while an outcome is pending.
+fn standings<L: Log>(
+    log: &mut L,
+    settings: &WorkerSettings,
+    partitions: &[u32],
+) -> Result<Option<Standings>, LogError> {
+    let inputs = settings.inputs.len();
+    let wanted: Vec<TopicPartition> = partitions
+        .iter()
+        .flat_map(|p| settings.inputs.iter().map(|i| TopicPartition { topic: i.topic, partition: *p }))
+        .collect();
+    let Committed::Positions(found) = log.committed(&wanted)? else { return Ok(None) };
+    let chunks = partitions.iter().zip(found.chunks(inputs.max(1)));
+    Ok(Some(chunks.map(|(partition, found)| (*partition, standing(*partition, found))).collect()))
+}
+
+/// One shard's number and positions, if they make sense together.
+fn standing(
+    partition: u32,
+    found: &[Option<CommittedPosition>],
+) -> Result<Standing, RestoreRefusal> {
+    let mut number: Option<u64> = None;
+    let mut positions: Vec<Option<Offset>> = Vec::new();
+    for (input, position) in found.iter().enumerate() {
+        positions.push(position.as_ref().map(|p| p.position));
+        let Some(position) = position else { continue };
+        let parsed = parse_number(&position.metadata).ok_or_else(|| RestoreRefusal::ForeignPosition {
+            partition,
+            input,
+            metadata: position.metadata.chars().take(40).collect(),
+        })?;
+        if *number.get_or_insert(parsed) != parsed {
+            let numbers = found.iter().flatten().map(|p| p.metadata.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(RestoreRefusal::NumbersDisagree { partition, numbers });
+        }
+    }
+    Ok(Standing { number, positions })
+}

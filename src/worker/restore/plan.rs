@@ -1,0 +1,225 @@
+//! From what the checkpoint holds to what recovery does, or to the sentence why it must not.
+//! Steps 6 to 11 of recovery. Pure: it reads no log.
+//!
+//! A refusal names the thing that is missing. It is only final after the committed number was
+//! read once more and had not moved (see `mod.rs`).
+
+use std::collections::BTreeMap;
+
+use super::view::CheckpointView;
+use crate::engine::PageId;
+use crate::log::{Offset, Watermarks};
+use crate::worker::format::{Marker, MarkerEntry, ShardRecord, Slot, StateIdentity};
+use crate::worker::judge::{Judgement, judge, newest_marker};
+use crate::worker::settings::{Break, WorkerSettings};
+
+/// Why a shard is not taken up. Each names what is missing and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the sentence of each variant says what its fields are")]
+pub enum RestoreRefusal {
+    #[error(
+        "shard {partition}: the committed positions of its input topics carry different numbers ({numbers}); \
+         another program moved some of them: set all of them back to the positions of one commit"
+    )]
+    NumbersDisagree { partition: u32, numbers: String },
+    #[error(
+        "shard {partition}: the committed position of input {input} was not written by accountpulse \
+         (metadata {metadata:?}); use a group of its own, or restore the group's positions"
+    )]
+    ForeignPosition { partition: u32, input: usize, metadata: String },
+    #[error(
+        "shard {partition}: there is no readable record shard/{partition} in the checkpoint topic although \
+         commit {committed} exists; restore the checkpoint topic, or start a new group and topic set"
+    )]
+    ShardRecordMissing { partition: u32, committed: u64 },
+    #[error(
+        "shard {partition}: the checkpoint topic is at commit {found}, the positions are at {committed}; \
+         positions or checkpoint topic were restored on their own: restore both from the same moment"
+    )]
+    NumberMismatch { partition: u32, found: u64, committed: u64 },
+    #[error(
+        "shard {partition}: neither marker/{partition}/0 nor marker/{partition}/1 is readable; \
+         restore the checkpoint topic"
+    )]
+    MarkerMissing { partition: u32 },
+    #[error(
+        "shard {partition}: page {page} is missing from the checkpoint topic (best copy: commit {have:?}, needed: \
+         commit {listed}); restore the checkpoint topic"
+    )]
+    PageMissing { partition: u32, page: u8, have: Option<u64>, listed: u64 },
+    #[error(
+        "shard {partition}: page {page} cannot be loaded: {detail}; it was written by another version or by a \
+         defect: run the version that wrote it"
+    )]
+    PageUnusable { partition: u32, page: u8, detail: String },
+    #[error(
+        "shard {partition}: input {input} begins at offset {start}, recovery needs offset {needed}; its retention \
+         is shorter than the time since the last checkpoint: lengthen it, or start a new group"
+    )]
+    InputGone { partition: u32, input: usize, needed: Offset, start: Offset },
+    #[error(
+        "shard {partition}: the committed position {committed} of input {input} is above the end {end}; the topic \
+         was created anew: start a new group"
+    )]
+    InputShrank { partition: u32, input: usize, committed: Offset, end: Offset },
+    #[error(
+        "shard {partition}: the scores topic has offsets {start} to {end}, its decisions are needed from {journal}; \
+         it was created anew or has a retention: use compaction only, and start a new group"
+    )]
+    JournalGone { partition: u32, journal: Offset, start: Offset, end: Offset },
+    #[error("shard {partition}: the record at offset {offset} of the scores topic is not ours: {detail}")]
+    JournalUnreadable { partition: u32, offset: Offset, detail: String },
+    #[error(
+        "shard {partition}: the state was written with {recorded} input topics, {configured} are configured; add \
+         topics only at the end of the list and never remove one"
+    )]
+    InputRemoved { partition: u32, recorded: usize, configured: usize },
+    #[error(
+        "shard {partition}: the state was written with {recorded} partitions, the input topics have {configured}; \
+         reshard it offline, or set the topics back"
+    )]
+    PartitionsChanged { partition: u32, recorded: u32, configured: u32 },
+    #[error(
+        "shard {partition}: the state was written with another pseudonym key; every person would count twice: \
+         give the key file that was used, or start a new group"
+    )]
+    PersonKeyChanged { partition: u32 },
+    #[error(
+        "shard {partition}: config epoch {recorded} of another config has replaced epoch {known} of this one; \
+         this process runs an old config: restart it with the new one"
+    )]
+    Superseded { partition: u32, recorded: u64, known: u64 },
+    #[error("shard {partition}: an offset that recovery needs is gone: {detail}")]
+    RangeGone { partition: u32, detail: String },
+    #[error(
+        "shard {partition}: evaluation after recovery concluded something new ({what}); recovered state and \
+         decisions disagree"
+    )]
+    AuditFailed { partition: u32, what: String },
+}
+
+/// Where the group stands in a shard's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The commit number in all metadata; `None`: nothing was ever committed.
+    pub number: Option<u64>,
+    /// Committed position per input; a newly configured topic has none.
+    pub positions: Vec<Option<Offset>>,
+}
+
+/// The ends taken once after the assignment; recovery reads up to them.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub checkpoint: Watermarks,
+    pub scores: Watermarks,
+    pub inputs: Vec<Watermarks>,
+}
+
+/// What recovery does.
+pub(super) enum Plan {
+    /// There is nothing: the shard begins here.
+    Fresh,
+    /// Load pages, replay inputs, read decisions.
+    Load(Box<Load>),
+}
+
+/// A recovery from a checkpoint.
+pub(super) struct Load {
+    pub record: ShardRecord,
+    pub marker: Marker,
+    pub fell_back: bool,
+    /// Replay start per input.
+    pub starts: Vec<Offset>,
+    /// Committed position per input.
+    pub committed: Vec<Offset>,
+    /// Where the journal is read from.
+    pub journal: Offset,
+    /// The copy of each page that is loaded.
+    pub chosen: BTreeMap<PageId, Slot>,
+}
+
+/// Decides.
+pub(super) fn plan(
+    partition: u32,
+    standing: &Standing,
+    view: &CheckpointView,
+    ends: &Ends,
+    identity: &StateIdentity,
+    settings: &WorkerSettings,
+) -> Result<Plan, RestoreRefusal> {
+    if standing.number.is_none() && !view.has_records {
+        return Ok(Plan::Fresh);
+    }
+    let committed = standing.number.unwrap_or(0);
+    let record = view.shard.clone().ok_or(RestoreRefusal::ShardRecordMissing { partition, committed })?;
+    if record.commit != committed {
+        return Err(RestoreRefusal::NumberMismatch { partition, found: record.commit, committed });
+    }
+    check_identity(partition, &record, identity, settings)?;
+    let marker = newest_marker(view.markers[0].as_ref(), view.markers[1].as_ref());
+    let marker = marker.ok_or(RestoreRefusal::MarkerMissing { partition })?.clone();
+    let fell_back = match judge(&marker, &view.best_copies()) {
+        Judgement::This => false,
+        _ if settings.breaks(Break::MissingIsEmpty) => false,
+        Judgement::Previous => true,
+        Judgement::Missing { page, have, listed } => {
+            return Err(RestoreRefusal::PageMissing { partition, page: page.0, have, listed });
+        }
+    };
+    let entry = if fell_back { &marker.previous } else { &marker.this };
+    let (starts, committed) = replay_ranges(partition, entry, standing, ends)?;
+    let newer = fell_back && settings.breaks(Break::NewerJournalOnFallback);
+    let journal = if newer { marker.this.journal } else { entry.journal };
+    if journal > ends.scores.end || journal < ends.scores.start {
+        let Watermarks { start, end } = ends.scores;
+        return Err(RestoreRefusal::JournalGone { partition, journal, start, end });
+    }
+    let pages = view.best_copies().into_keys();
+    let chosen = pages.filter_map(|page| Some((page, view.best(page)?.0))).collect();
+    Ok(Plan::Load(Box::new(Load { record, marker, fell_back, starts, committed, journal, chosen })))
+}
+
+fn check_identity(
+    partition: u32,
+    record: &ShardRecord,
+    identity: &StateIdentity,
+    settings: &WorkerSettings,
+) -> Result<(), RestoreRefusal> {
+    let (recorded, configured) = (record.identity.partitions, identity.partitions);
+    if recorded != configured {
+        return Err(RestoreRefusal::PartitionsChanged { partition, recorded, configured });
+    }
+    if record.identity.person_key != identity.person_key {
+        return Err(RestoreRefusal::PersonKeyChanged { partition });
+    }
+    let (recorded, configured) = (record.newest_ms.len(), settings.inputs.len());
+    if recorded > configured {
+        return Err(RestoreRefusal::InputRemoved { partition, recorded, configured });
+    }
+    Ok(())
+}
+
+/// Replay start and committed position per input, provided that everything between still exists.
+fn replay_ranges(
+    partition: u32,
+    entry: &MarkerEntry,
+    standing: &Standing,
+    ends: &Ends,
+) -> Result<(Vec<Offset>, Vec<Offset>), RestoreRefusal> {
+    let mut starts = Vec::new();
+    let mut committed_all = Vec::new();
+    for (input, (marks, position)) in ends.inputs.iter().zip(&standing.positions).enumerate() {
+        let committed = position.unwrap_or(marks.start);
+        // A topic that the entry does not know yet has not been read before its first commit.
+        let start = entry.positions.get(input).copied().unwrap_or(marks.start).min(committed);
+        if committed > marks.end {
+            return Err(RestoreRefusal::InputShrank { partition, input, committed, end: marks.end });
+        }
+        if start < committed && start < marks.start {
+            return Err(RestoreRefusal::InputGone { partition, input, needed: start, start: marks.start });
+        }
+        starts.push(start);
+        committed_all.push(committed);
+    }
+    Ok((starts, committed_all))
+}

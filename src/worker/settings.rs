@@ -1,0 +1,194 @@
+//! What the owner of a worker decides: topics, limits, intervals. Every limit has a name, a unit
+//! and a default here. This room must not read files: `config/` checks, the app hands over.
+
+use std::time::Duration;
+
+use super::breaker::BreakerLimits;
+pub use super::frontier::ClockMode;
+use crate::engine::event::Encoding;
+use crate::log::TopicId;
+
+/// Time between the starts of two commits, while there is something to commit.
+pub const DEFAULT_COMMIT_INTERVAL_MS: i64 = 50;
+/// Time between two commits that carry nothing but a moved clock.
+pub const DEFAULT_HEARTBEAT_MS: i64 = 3_000;
+/// Most effects (scores and transitions) of one commit, timers included.
+pub const DEFAULT_MAX_EFFECTS: usize = 20_000;
+/// About the most bytes of effects and dead letters of one commit.
+pub const DEFAULT_MAX_COMMIT_BYTES: usize = 4 * 1024 * 1024;
+/// Time between the starts of two rounds of pages.
+pub const DEFAULT_ROUND_MS: i64 = 30_000;
+/// Pages are added to a commit until they have this many bytes (one page always may).
+pub const DEFAULT_PAGE_BYTES_PER_COMMIT: usize = 1024 * 1024;
+/// A page copy is split into records of about this size.
+pub const DEFAULT_PAGE_SPLIT_BYTES: usize = 512 * 1024;
+/// Records held in memory between two polls; above it the worker applies before it polls.
+pub const DEFAULT_MAX_BUFFERED_RECORDS: usize = 50_000;
+/// Bytes asked for in one read during recovery.
+pub const DEFAULT_READ_BYTES: usize = 4 * 1024 * 1024;
+/// Largest value that a dead letter carries; larger ones are kept by reference.
+pub const DEFAULT_MAX_DEAD_LETTER_BYTES: usize = 1024 * 1024;
+/// A commit that takes longer than this is given up and the worker rebuilt.
+pub const DEFAULT_COMMIT_TIMEOUT_MS: i64 = 60_000;
+/// Recovery that makes no progress for this long is given up: the longest time an open
+/// transaction may live, plus the interval at which a broker ends such transactions.
+pub const DEFAULT_RESTORE_STALL_MS: i64 = 90_000;
+/// Pause before a call is repeated that the log could not answer.
+pub const DEFAULT_RETRY_MS: i64 = 100;
+/// Longest wait in a poll.
+pub const DEFAULT_POLL_WAIT: Duration = Duration::from_millis(20);
+
+/// An input topic.
+#[derive(Clone, Debug)]
+pub struct InputTopic {
+    /// Which topic of the log.
+    pub topic: TopicId,
+    /// Its name, for dead letters and messages.
+    pub name: String,
+    /// How its values are encoded.
+    pub encoding: Encoding,
+}
+
+/// The topics the worker writes.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputTopics {
+    /// Scores, compacted; their headers are the journal of decisions.
+    pub scores: TopicId,
+    /// Risk transitions.
+    pub risks: TopicId,
+    /// Refused input.
+    pub dead_letters: TopicId,
+    /// Pages, markers and shard records, compacted; ours alone.
+    pub checkpoints: TopicId,
+}
+
+/// Everything a worker is told.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Input topics; the place in this list is the engine's `Input` and part of the state: new
+    /// topics are added at the end.
+    pub inputs: Vec<InputTopic>,
+    /// Output topics.
+    pub outputs: OutputTopics,
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// Where "now" comes from.
+    pub clock: ClockMode,
+    /// In event mode: how far the clock goes when every input has ended, if not to the newest event.
+    pub until_ms: Option<i64>,
+    /// See [`DEFAULT_POLL_WAIT`].
+    pub poll_wait: Duration,
+    /// See [`DEFAULT_COMMIT_INTERVAL_MS`].
+    pub commit_interval_ms: i64,
+    /// See [`DEFAULT_HEARTBEAT_MS`].
+    pub heartbeat_ms: i64,
+    /// See [`DEFAULT_MAX_EFFECTS`].
+    pub max_effects: usize,
+    /// See [`DEFAULT_MAX_COMMIT_BYTES`].
+    pub max_commit_bytes: usize,
+    /// See [`DEFAULT_ROUND_MS`].
+    pub round_ms: i64,
+    /// See [`DEFAULT_PAGE_BYTES_PER_COMMIT`].
+    pub page_bytes_per_commit: usize,
+    /// See [`DEFAULT_PAGE_SPLIT_BYTES`].
+    pub page_split_bytes: usize,
+    /// See [`DEFAULT_MAX_BUFFERED_RECORDS`].
+    pub max_buffered_records: usize,
+    /// See [`DEFAULT_READ_BYTES`].
+    pub read_bytes: usize,
+    /// See [`DEFAULT_MAX_DEAD_LETTER_BYTES`].
+    pub max_dead_letter_bytes: usize,
+    /// See [`DEFAULT_COMMIT_TIMEOUT_MS`].
+    pub commit_timeout_ms: i64,
+    /// See [`DEFAULT_RESTORE_STALL_MS`].
+    pub restore_stall_ms: i64,
+    /// See [`DEFAULT_RETRY_MS`].
+    pub retry_ms: i64,
+    /// When an input partition is held.
+    pub breaker: BreakerLimits,
+    /// The config epoch that this process reached before (from [`super::Worker::config_epoch`]
+    /// of the worker this one replaces). A shard with a later epoch and another config has been
+    /// taken over by a newer config and is given up.
+    pub known_epoch: Option<u64>,
+    /// Evaluate every account after a recovery and refuse the shard if anything comes out. Costs
+    /// a full evaluation: for tests.
+    pub audit_restores: bool,
+    /// A part of the recovery protocol left out on purpose, to show that the simulation finds it.
+    #[doc(hidden)]
+    pub planted: Option<Break>,
+}
+
+impl WorkerSettings {
+    /// Settings with every default.
+    pub fn new(inputs: Vec<InputTopic>, outputs: OutputTopics, partitions: u32, clock: ClockMode) -> Self {
+        WorkerSettings {
+            inputs,
+            outputs,
+            partitions,
+            clock,
+            until_ms: None,
+            poll_wait: DEFAULT_POLL_WAIT,
+            commit_interval_ms: DEFAULT_COMMIT_INTERVAL_MS,
+            heartbeat_ms: DEFAULT_HEARTBEAT_MS,
+            max_effects: DEFAULT_MAX_EFFECTS,
+            max_commit_bytes: DEFAULT_MAX_COMMIT_BYTES,
+            round_ms: DEFAULT_ROUND_MS,
+            page_bytes_per_commit: DEFAULT_PAGE_BYTES_PER_COMMIT,
+            page_split_bytes: DEFAULT_PAGE_SPLIT_BYTES,
+            max_buffered_records: DEFAULT_MAX_BUFFERED_RECORDS,
+            read_bytes: DEFAULT_READ_BYTES,
+            max_dead_letter_bytes: DEFAULT_MAX_DEAD_LETTER_BYTES,
+            commit_timeout_ms: DEFAULT_COMMIT_TIMEOUT_MS,
+            restore_stall_ms: DEFAULT_RESTORE_STALL_MS,
+            retry_ms: DEFAULT_RETRY_MS,
+            breaker: BreakerLimits::default(),
+            known_epoch: None,
+            audit_restores: false,
+            planted: None,
+        }
+    }
+
+    /// Whether that break is planted.
+    pub(super) fn breaks(&self, which: Break) -> bool {
+        self.planted == Some(which)
+    }
+}
+
+/// Parts of the protocol that can be left out, one at a time, to prove that the simulation
+/// notices. Never set outside tests.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// The first marker after a fallback does not repeat the older entry.
+    ForgetOlderEntry,
+    /// A page is written once, not until both copies hold its last change.
+    WriteOnce,
+    /// A write replaces the best copy.
+    OverwriteBest,
+    /// Both markers go to one key.
+    OneMarkerKey,
+    /// After a fallback the journal is read from the newer offset.
+    NewerJournalOnFallback,
+    /// Changes made by replay and journal do not make pages due.
+    RestoreIsClean,
+    /// The clock is recorded as if every deadline had been handled.
+    ClockAsFrontier,
+    /// Transitions go out one commit after the position of their event.
+    EffectsNextCommit,
+    /// Replay writes dead letters again.
+    DeadLettersInReplay,
+    /// Parked state is reused when the positions did not move.
+    ParkedByPositions,
+    /// Positions are sent only when they moved.
+    PositionsOnlyWhenMoved,
+    /// Reads stop at the last stable offset instead of the high watermark.
+    EndsAtStable,
+    /// A listed page that is missing is taken as empty.
+    MissingIsEmpty,
+    /// A refusal does not look at the committed number again.
+    RefuseAtOnce,
+    /// An unclear commit is taken for a success.
+    UnclearIsCommitted,
+    /// The journal of decisions is not read.
+    NoJournal,
+}

@@ -1,0 +1,424 @@
+//! One step of the worker: which phase does what, and what the log's notices mean.
+//!
+//! Rebalance, in prose. *Assigned* names the whole new assignment: whatever was live is parked if
+//! it is exactly what its last commit holds, and everything else is dropped; recovery of the
+//! assignment begins. *Revoked* allows a last commit: what was polled and not applied is
+//! forgotten, what was applied is committed under the old membership, then the partitions are
+//! given back and the shards parked. *Lost* means they are gone already: everything is dropped,
+//! nothing is committed. Both end a recovery that is under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::apply::{Pass, PassContext, Room, apply_pass};
+use super::commit::{CycleStep, PrepareContext, prepare};
+use super::counts::WorkerCounts;
+use super::owned::{Lane, Queued};
+use super::restore::{Restore, RestoreContext, RestoreStep};
+use super::{Now, Phase, RebuildReason, Wake, Worker};
+use crate::log::{GroupMetadata, Log, LogError, Polled, RecordBatch, TopicPartition};
+
+/// Most happenings taken from the log in one step.
+const MAX_POLLS_PER_STEP: usize = 64;
+
+impl<L: Log> Worker<L> {
+    /// Does a bounded amount of work and says when to be called again.
+    pub fn step(&mut self, now: Now) -> Wake {
+        match self.try_step(now) {
+            Ok(wake) => wake,
+            Err(reason) => {
+                let reason = Arc::new(reason);
+                self.phase = Phase::Broken(Arc::clone(&reason));
+                Wake::Rebuild { reason }
+            }
+        }
+    }
+
+    fn try_step(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        match &self.phase {
+            Phase::Init => self.init(now),
+            Phase::Waiting => self.wait_for_assignment(now),
+            Phase::Restoring(_) => self.restore(now),
+            Phase::Assigning => self.assign(now),
+            Phase::Live => self.live(now),
+            Phase::Committing(_) => self.commit(now),
+            Phase::Unassigning => self.unassign(now),
+            Phase::Stopped => Ok(Wake::Stopped),
+            Phase::Broken(reason) => Ok(Wake::Rebuild { reason: Arc::clone(reason) }),
+        }
+    }
+
+    fn retry(&self, now: Now) -> Wake {
+        Wake::At(now.wall_ms.saturating_add(self.settings.retry_ms))
+    }
+
+    fn init(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        match self.log.init() {
+            Ok(true) => {
+                self.phase = Phase::Waiting;
+                Ok(Wake::Immediately)
+            }
+            Ok(false) | Err(LogError::Unavailable { .. }) => Ok(self.retry(now)),
+            Err(error) => Err(RebuildReason::Log(error)),
+        }
+    }
+
+    fn wait_for_assignment(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        if self.stopping {
+            self.phase = Phase::Unassigning;
+            return Ok(Wake::Immediately);
+        }
+        let seen = self.poll(now, self.settings.poll_wait)?;
+        Ok(if seen == Seen::Nothing { Wake::Idle } else { Wake::Immediately })
+    }
+
+    /// Polls once and acts on it.
+    fn poll(&mut self, now: Now, wait: Duration) -> Result<Seen, RebuildReason> {
+        match self.log.poll(wait) {
+            Ok(Polled::Idle) => return Ok(Seen::Nothing),
+            Ok(Polled::Records(batch)) => self.take_records(batch),
+            Ok(Polled::Assigned { partitions, group }) => {
+                self.assigned(partitions, group, now);
+                return Ok(Seen::Rebalance);
+            }
+            Ok(Polled::Revoked) => {
+                self.revoked();
+                return Ok(Seen::Rebalance);
+            }
+            Ok(Polled::Lost) => {
+                self.lost();
+                return Ok(Seen::Rebalance);
+            }
+            Ok(Polled::Drained { at, .. }) => {
+                if let Some(lane) = self.lane(at) {
+                    lane.note_drained(now.wall_ms);
+                }
+                // Said again and again while it stays true: not a reason to poll at once.
+                return Ok(Seen::Silence);
+            }
+            Ok(Polled::End { at }) => {
+                if let Some(lane) = self.lane(at) {
+                    lane.ended = true;
+                }
+            }
+            Err(LogError::Unavailable { .. }) => {
+                let lanes = self.shards.values_mut().flat_map(|owned| &mut owned.lanes);
+                lanes.for_each(Lane::forget_drained);
+                return Ok(Seen::Nothing);
+            }
+            Err(error) => return Err(RebuildReason::Log(error)),
+        }
+        Ok(Seen::Input)
+    }
+
+    fn lane(&mut self, at: TopicPartition) -> Option<&mut Lane<L::Batch>> {
+        self.shards.get_mut(&at.partition)?.lanes.iter_mut().find(|lane| lane.at == at)
+    }
+
+    fn take_records(&mut self, batch: L::Batch) {
+        let batch = Arc::new(batch);
+        let mut index = 0;
+        while index < batch.len() {
+            let at = batch.get(index).at;
+            let lane = self.lane(at);
+            // Records of one partition mostly stand together: one look-up per run.
+            match lane {
+                Some(lane) => {
+                    while index < batch.len() && batch.get(index).at == at {
+                        lane.push(Queued::new(Arc::clone(&batch), index));
+                        index += 1;
+                    }
+                }
+                None => index += 1,
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: Vec<u32>, group: GroupMetadata, now: Now) {
+        self.park();
+        self.group = Some(group);
+        let parked = std::mem::take(&mut self.parked);
+        self.phase = Phase::Restoring(Box::new(Restore::new(partitions, parked, now.wall_ms)));
+    }
+
+    /// Keeps what is exactly its last commit; forgets everything else.
+    fn park(&mut self) {
+        for (partition, mut owned) in std::mem::take(&mut self.shards) {
+            owned.lanes.iter_mut().for_each(Lane::rewind);
+            if owned.is_clean() {
+                self.parked.insert(partition, owned);
+            }
+        }
+        self.forget();
+    }
+
+    /// Forgets everything that belongs to the assignment only.
+    fn forget(&mut self) {
+        self.shards.clear();
+        self.refused.clear();
+        self.uncommitted = WorkerCounts::default();
+        self.group = None;
+        self.leaving = false;
+        self.full = false;
+    }
+
+    fn revoked(&mut self) {
+        match &self.phase {
+            Phase::Live => {
+                self.leaving = true;
+                let lanes = self.shards.values_mut().flat_map(|owned| &mut owned.lanes);
+                lanes.for_each(Lane::rewind);
+            }
+            _ => self.phase = Phase::Unassigning,
+        }
+    }
+
+    fn lost(&mut self) {
+        self.forget();
+        self.parked.clear();
+        self.phase = Phase::Waiting;
+    }
+
+    fn restore(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        if self.stopping {
+            self.phase = Phase::Unassigning;
+            return Ok(Wake::Immediately);
+        }
+        // Recovery never keeps the group waiting, and ends when the assignment changes.
+        if self.poll(now, Duration::ZERO)? == Seen::Rebalance {
+            return Ok(Wake::Immediately);
+        }
+        let Phase::Restoring(restore) = &mut self.phase else { return Ok(Wake::Immediately) };
+        let context = RestoreContext {
+            settings: &self.settings,
+            config: &self.config,
+            intake: &self.intake,
+            identity: &self.identity,
+            wall_ms: now.wall_ms,
+        };
+        let step = restore.step(&mut self.log, &context);
+        self.counts.add(std::mem::take(&mut restore.counts));
+        match step? {
+            RestoreStep::Again => Ok(Wake::Immediately),
+            RestoreStep::Wait => Ok(self.retry(now)),
+            RestoreStep::Finished => {
+                self.shards = std::mem::take(&mut restore.done);
+                self.refused = std::mem::take(&mut restore.refused);
+                let epochs = self.shards.values().map(|owned| owned.config_epoch);
+                self.config_epoch = epochs.max().max(self.config_epoch);
+                self.next_commit_ms = now.wall_ms;
+                self.phase = Phase::Assigning;
+                Ok(Wake::Immediately)
+            }
+        }
+    }
+
+    /// Starts (or, after a breaker tripped, restarts) reading at the applied positions, without
+    /// the partitions that are held.
+    fn assign(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        let mut positions = Vec::new();
+        for lane in self.shards.values_mut().flat_map(|owned| &mut owned.lanes) {
+            lane.rewind();
+            if !lane.breaker.is_tripped() {
+                positions.push((lane.at, lane.applied));
+            }
+        }
+        match self.log.assign(&positions) {
+            Ok(()) => {
+                self.phase = Phase::Live;
+                Ok(Wake::Immediately)
+            }
+            Err(LogError::Unavailable { .. }) => Ok(self.retry(now)),
+            Err(error) => Err(RebuildReason::Log(error)),
+        }
+    }
+
+    fn live(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        if self.leaving || self.stopping {
+            return self.leave(now);
+        }
+        let polled = self.poll_input(now)?;
+        if polled == Seen::Rebalance {
+            return Ok(Wake::Immediately);
+        }
+        if !self.full && self.apply(now) {
+            self.phase = Phase::Assigning;
+            return Ok(Wake::Immediately);
+        }
+        if now.wall_ms >= self.next_commit_ms || self.full {
+            return self.begin_commit(now);
+        }
+        let pressing = self.shards.values().any(|owned| {
+            owned.is_pressing() || owned.shard.pending_effects() > 0 || owned.rounds.is_writing()
+        });
+        Ok(match polled {
+            Seen::Input => Wake::Immediately,
+            _ if pressing => Wake::At(self.next_commit_ms),
+            _ => Wake::Idle,
+        })
+    }
+
+    /// Takes what the log has, while there is room for it.
+    fn poll_input(&mut self, now: Now) -> Result<Seen, RebuildReason> {
+        let mut best = Seen::Nothing;
+        let mut wait = self.poll_wait(now);
+        for _ in 0..MAX_POLLS_PER_STEP {
+            // In event mode an input that is missing must be waited for, however much the others
+            // have: a merge cannot go on without it.
+            let buffered: usize = self.shards.values().map(super::OwnedShard::buffered).sum();
+            if self.full || (buffered >= self.settings.max_buffered_records && !self.starves()) {
+                break;
+            }
+            let seen = self.poll(now, wait)?;
+            wait = Duration::ZERO;
+            match seen {
+                Seen::Rebalance => return Ok(seen),
+                Seen::Nothing => break,
+                Seen::Input => best = Seen::Input,
+                Seen::Silence => {}
+            }
+        }
+        Ok(best)
+    }
+
+    fn starves(&self) -> bool {
+        let lanes = || self.shards.values().flat_map(|owned| &owned.lanes);
+        self.settings.clock.is_event()
+            && lanes().any(|lane| lane.queue.is_empty() && !lane.ended && !lane.breaker.is_tripped())
+    }
+
+    fn poll_wait(&self, now: Now) -> Duration {
+        let pressing = self.shards.values().any(|owned| owned.is_pressing() || owned.rounds.is_writing());
+        let left = u64::try_from(self.next_commit_ms.saturating_sub(now.wall_ms)).unwrap_or(0);
+        let until_commit = if pressing { Duration::from_millis(left) } else { self.settings.poll_wait };
+        self.settings.poll_wait.min(until_commit)
+    }
+
+    /// Applies what is buffered. `true`: an input partition was held just now.
+    fn apply(&mut self, now: Now) -> bool {
+        let first = self.first;
+        let order: Vec<u32> =
+            self.shards.range(first..).chain(self.shards.range(..first)).map(|(p, _)| *p).collect();
+        let held_before = self.uncommitted.held;
+        for partition in order {
+            let room = self.room_for(partition);
+            let Some(owned) = self.shards.get_mut(&partition) else { continue };
+            let context = PassContext {
+                settings: &self.settings,
+                intake: &self.intake,
+                wall_ms: now.wall_ms,
+                room,
+            };
+            if apply_pass(owned, &context, &mut self.uncommitted) == Pass::Full {
+                self.full = true;
+            }
+        }
+        self.uncommitted.held > held_before
+    }
+
+    /// What this shard may have pending, given what the others have.
+    fn room_for(&self, partition: u32) -> Room {
+        let others = || self.shards.values().filter(|owned| owned.partition != partition);
+        let effects: usize = others().map(|owned| owned.shard.pending_effects() + owned.owed.len()).sum();
+        let letters: usize = others().map(|owned| owned.dead_letter_bytes).sum();
+        let by_bytes = self.settings.max_commit_bytes / self.effect_bytes.max(1);
+        Room {
+            effects: self.settings.max_effects.min(by_bytes).saturating_sub(effects).max(1),
+            dead_letter_bytes: self.settings.max_commit_bytes.saturating_sub(letters).max(1),
+        }
+    }
+
+    fn begin_commit(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        let everything = self.leaving || self.stopping;
+        let context = PrepareContext {
+            settings: &self.settings,
+            identity: &self.identity,
+            config_version: self.config.version(),
+            wall_ms: now.wall_ms,
+            first: self.first,
+            everything,
+        };
+        let cycle = prepare(&mut self.shards, &context)?;
+        self.first = (self.first + 1) % self.settings.partitions.max(1);
+        self.next_commit_ms = now.wall_ms.saturating_add(self.settings.commit_interval_ms);
+        let full = std::mem::take(&mut self.full);
+        match cycle {
+            Some(cycle) => {
+                self.phase = Phase::Committing(Box::new(cycle));
+                Ok(Wake::Immediately)
+            }
+            None if everything => {
+                self.phase = Phase::Unassigning;
+                Ok(Wake::Immediately)
+            }
+            // Everything that fills the commit may wait for the once-a-second rule.
+            None if full => Ok(Wake::At(self.next_commit_ms)),
+            None => Ok(Wake::Idle),
+        }
+    }
+
+    fn commit(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        let Phase::Committing(cycle) = &mut self.phase else { return Ok(Wake::Immediately) };
+        let Some(group) = &self.group else { return Err(RebuildReason::Fenced) };
+        match cycle.step(&mut self.log, group, &self.settings, now.wall_ms)? {
+            CycleStep::Again => Ok(Wake::Immediately),
+            CycleStep::Retry => Ok(self.retry(now)),
+            CycleStep::Landed => {
+                self.landed(now);
+                Ok(Wake::Immediately)
+            }
+        }
+    }
+
+    fn landed(&mut self, now: Now) {
+        let Phase::Committing(cycle) = std::mem::replace(&mut self.phase, Phase::Live) else { return };
+        let tally = cycle.landed(&mut self.shards, now.wall_ms);
+        self.counts.add(std::mem::take(&mut self.uncommitted));
+        self.counts.commits += 1;
+        self.counts.scores += tally.scores;
+        self.counts.transitions += tally.transitions;
+        self.counts.pages += tally.pages;
+        self.counts.page_bytes += tally.page_bytes;
+        self.counts.markers += tally.markers;
+        for at in tally.transition_times_ms {
+            self.counts.sample_freshness(now.wall_ms.saturating_sub(at));
+        }
+        let effects = usize::try_from(tally.scores + tally.transitions).unwrap_or(usize::MAX);
+        if let Some(average) = tally.effect_bytes.checked_div(effects) {
+            self.effect_bytes = (self.effect_bytes + average).div_ceil(2);
+        }
+    }
+
+    /// Revoked or stopping: commits what is applied until nothing is left, then gives back.
+    fn leave(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        if self.shards.values().all(super::OwnedShard::is_clean) {
+            self.phase = Phase::Unassigning;
+            return Ok(Wake::Immediately);
+        }
+        self.begin_commit(now)
+    }
+
+    fn unassign(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        match self.log.unassign() {
+            Ok(()) => {
+                self.park();
+                self.phase = if self.stopping { Phase::Stopped } else { Phase::Waiting };
+                Ok(if self.stopping { Wake::Stopped } else { Wake::Immediately })
+            }
+            Err(LogError::Unavailable { .. }) => Ok(self.retry(now)),
+            Err(error) => Err(RebuildReason::Log(error)),
+        }
+    }
+}
+
+/// What a poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    /// Proofs of silence only.
+    Silence,
+    /// Records or an end of input.
+    Input,
+    /// The assignment changed.
+    Rebalance,
+}
