@@ -1,6 +1,11 @@
 //! Wiring and lifecycle: the only room that names all others.
 //!
 //! ```text
+//! running.rs     one instance, from start to end
+//! worker_thread  the thread that drives the worker
+//! report.rs      what the worker counted, as metrics and readiness
+//! timed_log.rs   measures commits
+//! follow.rs      follows our own risks topic
 //! topics.rs      the topics of the embedded log
 //! store.rs       the embedded log as `ingest` sees it
 //! instance.rs    which instance uses a data directory, and at which address
@@ -10,8 +15,13 @@
 //! ```
 
 pub mod client;
+pub mod follow;
 pub mod instance;
 pub mod person_key;
+pub mod report;
+pub mod running;
 pub mod source;
 pub mod store;
+pub mod timed_log;
 pub mod topics;
+pub mod worker_thread;

@@ -11,6 +11,7 @@ mod config;
 mod metrics;
 mod outcome;
 mod print;
+mod run;
 mod send;
 mod tail;
 
@@ -86,6 +87,8 @@ pub enum LogFormatArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run an instance
+    Run(run::Args),
     /// Send events from files to a running instance
     Send(send::Args),
     /// Print published scores, risks or dead letters
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Done {
     let global = &cli.global;
     match &cli.command {
+        Command::Run(args) => run::run(args, global),
         Command::Send(args) => send::run(args, global),
         Command::Tail(args) => tail::run(args, global),
         Command::Check(args) => check::run(args, global),

@@ -49,7 +49,9 @@ pub enum Label {
 /// Bands, best first; `unknown` while too little is known to score.
 pub const BANDS: [&str; 4] = ["healthy", "watch", "at_risk", "unknown"];
 /// Outcomes of a commit.
-pub const COMMIT_RESULTS: [&str; 3] = ["committed", "aborted", "indefinite"];
+pub const COMMIT_RESULTS: [&str; 4] = ["committed", "aborted", "indefinite", "fenced"];
+/// Event type of a record that could not be decoded.
+pub const UNDECODABLE: &str = "undecodable";
 
 impl Label {
     /// The label's names: one, except for the build.
@@ -77,7 +79,10 @@ impl Label {
         match self {
             Label::Topic => Some(names.topics.clone()),
             Label::Partition => Some((0..names.partitions).map(|p| p.to_string()).collect()),
-            Label::EventType => owned(&Kind::ALL.map(Kind::name)),
+            Label::EventType => {
+                let kinds = Kind::ALL.map(Kind::name);
+                owned(&[&kinds[..], &[UNDECODABLE]].concat())
+            }
             Label::Reason => owned(&Reason::ALL.map(Reason::code)),
             Label::Band => owned(&BANDS),
             Label::Rule => Some(names.rules.clone()),
@@ -138,7 +143,7 @@ catalogue! {
     READY = "ready", Gauge, [],
         "Whether this instance is ready: configured, assigned, restored and caught up.",
         "1 in normal work; 0 while restoring, catching up or stopping.";
-    EVENTS_CONSUMED = "events_consumed_total", Counter, [Topic],
+    EVENTS_CONSUMED = "events_consumed_total", Counter, [Topic, EventType],
         "Input records whose handling was committed.",
         "Whenever producers write. Equals the sum of applied, duplicate, late, superseded, limited and rejected.";
     EVENTS_APPLIED = "events_applied_total", Counter, [],
@@ -172,8 +177,8 @@ catalogue! {
     RISKS_FIRING = "risks_firing", Gauge, [Rule],
         "Risks that fire now.", "While customers are at risk.";
     EVENT_TO_RISK = "event_to_risk_seconds", Histogram(FRESHNESS_BUCKETS), [],
-        "Time from the append of the event to the commit of the risk transition it caused.",
-        "With every risk that an event caused while live; deadlines and history are left out.";
+        "Time from the event or deadline that moved a risk to the commit of the transition; at most 1024 a second are sampled.",
+        "With every risk that starts, changes or ends while live; history that is loaded is left out.";
     CLOCK_DELAY = "clock_delay_seconds", Gauge, [Partition],
         "How far the clock of a shard is behind the wall clock.",
         "Always a little (lateness); growth means that an input is silent or not caught up.";
@@ -184,10 +189,15 @@ catalogue! {
     CHECKPOINT_AGE = "checkpoint_age_seconds", Gauge, [Partition],
         "Time since the last round of checkpoint pages of a shard was closed.",
         "Up to a little more than checkpoint_round; growth makes recovery longer.";
+    CHECKPOINT_ROUNDS = "checkpoint_rounds_total", Counter, [],
+        "Closed rounds of checkpoint pages, all shards together.", "While state changes.";
     CHECKPOINT_BYTES = "checkpoint_bytes_total", Counter, [],
         "Compressed bytes of checkpoint pages written.", "While state changes.";
     RESTORE_SECONDS = "restore_seconds", Gauge, [],
-        "Duration of the last restore of state.", "After the first start.";
+        "Duration of the last restore of state, all shards together.", "After a start that found data.";
+    SHARDS_REFUSED = "shards_refused", Gauge, [],
+        "Shards that cannot be served because their state does not fit; the log says why.",
+        "After a change that needs a migration, or damage.";
     REBUILDS = "worker_rebuilds_total", Counter, [],
         "Times the worker dropped its state and started again from the last commit.",
         "After faults of the log; often means something is wrong below.";
