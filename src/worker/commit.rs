@@ -164,7 +164,9 @@ struct Builder<'c> {
 impl Builder<'_> {
     fn add<B: RecordBatch>(&mut self, owned: &mut OwnedShard<B>) -> Result<(), PrepareError> {
         let PrepareContext { settings, wall_ms, everything, .. } = *self.context;
-        let effects = owned.shard.drain(wall_ms);
+        // In event mode nothing that goes out may depend on the wall.
+        let event_mode = settings.clock.is_event();
+        let effects = if event_mode { owned.shard.drain_all() } else { owned.shard.drain(wall_ms) };
         let mut dirty = owned.shard.take_dirty();
         dirty.sort_unstable();
         owned.rounds.mark_due(dirty);
@@ -178,7 +180,7 @@ impl Builder<'_> {
         if !wanted {
             return Ok(());
         }
-        let stamp_ms = if settings.clock.is_event() { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
+        let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
         for score in effects.scores {
             self.score(owned.partition, &score, stamp_ms)?;
         }

@@ -100,6 +100,8 @@ pub struct StateIdentity {
     pub partitions: u32,
     /// [`crate::engine::event::PersonKey::fingerprint`] of the pseudonym key.
     pub person_key: u64,
+    /// [`crate::engine::EngineConfig::state_version`]: day offset and limits.
+    pub engine: String,
 }
 
 /// `shard/<p>`: written in every commit of the shard.
@@ -183,8 +185,8 @@ pub struct PageHeader {
     pub digest: u64,
     /// Per input the position below which every event is contained.
     pub positions: Vec<Offset>,
-    /// Which closed days the content holds.
-    pub covered: Covered,
+    /// Which closed days the content holds; none before the first clock.
+    pub covered: Option<Covered>,
 }
 
 /// What a key of the checkpoint topic names.
@@ -303,8 +305,8 @@ pub struct CopyStamp {
     pub commit: u64,
     /// Per input the position below which every event is contained.
     pub positions: Vec<Offset>,
-    /// Which closed days the content holds.
-    pub covered: Covered,
+    /// Which closed days the content holds; none before the first clock.
+    pub covered: Option<Covered>,
 }
 
 /// The sealed parts of a page copy, each of about `split_bytes` at most.

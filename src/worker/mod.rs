@@ -45,8 +45,6 @@ mod settings;
 mod status;
 mod step;
 
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -182,6 +180,7 @@ pub struct Worker<L: Log> {
     log: L,
     settings: WorkerSettings,
     config: Arc<EngineConfig>,
+    config_version: String,
     intake: Intake,
     identity: StateIdentity,
     phase: Phase<L::Batch>,
@@ -231,7 +230,12 @@ impl<L: Log> Worker<L> {
         }
         Ok(Worker {
             log,
-            identity: StateIdentity { partitions, person_key: intake.person_key.fingerprint() },
+            identity: StateIdentity {
+                partitions,
+                person_key: intake.person_key.fingerprint(),
+                engine: config.state_version(),
+            },
+            config_version: config.version(),
             config_epoch: settings.known_epoch,
             settings,
             config,

@@ -27,7 +27,7 @@ pub struct CopyInfo {
     /// Digest of its content.
     pub digest: u64,
     /// Closed days it holds.
-    pub covered: Covered,
+    pub covered: Option<Covered>,
     /// Into how many parts it was split.
     pub parts: u16,
 }
@@ -70,10 +70,10 @@ impl Copies {
         }
     }
 
-    /// The days that *both* copies hold: those of the older one.
+    /// The days that *both* copies hold: those of the lesser one.
     pub fn covered(&self) -> Option<Covered> {
         match (&self.slots[0], &self.slots[1]) {
-            (Some(zero), Some(one)) => Some(if zero.commit <= one.commit { zero.covered } else { one.covered }),
+            (Some(zero), Some(one)) => zero.covered.min(one.covered),
             _ => None,
         }
     }
@@ -185,12 +185,6 @@ impl Rounds {
         self.round.is_none()
             && now_ms >= self.next_round_ms
             && (!self.due.is_empty() || self.any_differs() || marker.this.positions != positions)
-    }
-
-    /// When the next round may begin, if one has anything to do.
-    pub fn next_round_ms(&self) -> Option<i64> {
-        let idle = self.due.is_empty() && !self.any_differs();
-        (self.round.is_none() && !idle).then_some(self.next_round_ms)
     }
 
     fn any_differs(&self) -> bool {

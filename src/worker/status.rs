@@ -1,7 +1,8 @@
 //! What a worker says about itself, for readiness, metrics and people.
 
 use super::{Phase, Worker};
-use crate::engine::ShardStats;
+use crate::engine::partition::partition_of;
+use crate::engine::{AccountState, ShardStats};
 use crate::log::{Log, TopicId};
 
 /// What a worker is doing, by name.
@@ -79,6 +80,12 @@ pub struct WorkerStatus {
 }
 
 impl<L: Log> Worker<L> {
+    /// One account as it stands in a shard of this worker.
+    pub fn account(&mut self, account: &str) -> Option<AccountState> {
+        let partition = partition_of(account.as_bytes(), self.settings.partitions);
+        self.shards.get_mut(&partition)?.shard.account(account)
+    }
+
     /// How the worker stands. Cheap enough for every scrape, not for every step.
     pub fn status(&self) -> WorkerStatus {
         let (phase, restored) = match &self.phase {

@@ -192,6 +192,7 @@ impl<L: Log> Worker<L> {
         let context = RestoreContext {
             settings: &self.settings,
             config: &self.config,
+            config_version: &self.config_version,
             intake: &self.intake,
             identity: &self.identity,
             wall_ms: now.wall_ms,
@@ -248,14 +249,9 @@ impl<L: Log> Worker<L> {
         if now.wall_ms >= self.next_commit_ms || self.full {
             return self.begin_commit(now);
         }
-        let pressing = self.shards.values().any(|owned| {
-            owned.is_pressing() || owned.shard.pending_effects() > 0 || owned.rounds.is_writing()
-        });
-        Ok(match polled {
-            Seen::Input => Wake::Immediately,
-            _ if pressing => Wake::At(self.next_commit_ms),
-            _ => Wake::Idle,
-        })
+        // While live the poll does the waiting: it ends early for records, and in time for the
+        // next commit.
+        Ok(if polled == Seen::Input { Wake::Immediately } else { Wake::Idle })
     }
 
     /// Takes what the log has, while there is room for it.
@@ -333,7 +329,7 @@ impl<L: Log> Worker<L> {
         let context = PrepareContext {
             settings: &self.settings,
             identity: &self.identity,
-            config_version: self.config.version(),
+            config_version: &self.config_version,
             wall_ms: now.wall_ms,
             first: self.first,
             everything,

@@ -46,6 +46,7 @@ const MAX_RESTARTS: u32 = 50;
 pub(super) struct RestoreContext<'c> {
     pub settings: &'c WorkerSettings,
     pub config: &'c Arc<EngineConfig>,
+    pub config_version: &'c str,
     pub intake: &'c Intake,
     pub identity: &'c StateIdentity,
     pub wall_ms: i64,

@@ -85,6 +85,11 @@ pub enum RestoreRefusal {
     )]
     PersonKeyChanged { partition: u32 },
     #[error(
+        "shard {partition}: the state was written with another day offset or other limits (version {recorded}, \
+         configured: {configured}); set them back, or start a new group and topic set"
+    )]
+    StateSettingsChanged { partition: u32, recorded: String, configured: String },
+    #[error(
         "shard {partition}: config epoch {recorded} of another config has replaced epoch {known} of this one; \
          this process runs an old config: restart it with the new one"
     )]
@@ -191,6 +196,10 @@ fn check_identity(
     }
     if record.identity.person_key != identity.person_key {
         return Err(RestoreRefusal::PersonKeyChanged { partition });
+    }
+    if record.identity.engine != identity.engine {
+        let (recorded, configured) = (record.identity.engine.clone(), identity.engine.clone());
+        return Err(RestoreRefusal::StateSettingsChanged { partition, recorded, configured });
     }
     let (recorded, configured) = (record.newest_ms.len(), settings.inputs.len());
     if recorded > configured {

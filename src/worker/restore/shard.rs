@@ -202,7 +202,7 @@ impl ShardRestore {
     fn superseded(&self, load: &Load, context: &RestoreContext<'_>) -> Option<RestoreRefusal> {
         let known = context.settings.known_epoch?;
         let recorded = load.record.config_epoch;
-        (load.record.config_version != context.config.version() && recorded > known)
+        (load.record.config_version != context.config_version && recorded > known)
             .then_some(RestoreRefusal::Superseded { partition: self.partition, recorded, known })
     }
 
@@ -418,10 +418,10 @@ fn restored<B: RecordBatch>(
         shard.page_covered(*page, pair.covered());
     }
     shard.finish_restore(load.record.clock_ms);
-    let changed = load.record.config_version != context.config.version();
-    let mut owed = Vec::new();
+    let changed = load.record.config_version != context.config_version;
     if changed {
-        owed = shard.audit();
+        // Once, under the new epoch; what comes out goes with the first commit.
+        shard.evaluate_all();
     } else if context.settings.audit_restores {
         let out = shard.audit();
         if let Some(first) = out.first() {
@@ -446,7 +446,7 @@ fn restored<B: RecordBatch>(
         rounds,
         dead_letters: Vec::new(),
         dead_letter_bytes: 0,
-        owed,
+        owed: Vec::new(),
         recorded_clock: None,
         config_epoch: load.record.config_epoch + u64::from(changed),
         epoch_raised: changed,

@@ -32,7 +32,7 @@ pub(super) struct PageCopy {
     /// Per input the position below which every event is contained.
     pub positions: Vec<Offset>,
     /// Closed days it holds.
-    pub covered: Covered,
+    pub covered: Option<Covered>,
     /// Compressed content.
     pub packed: Vec<u8>,
     parts: u16,

@@ -1,0 +1,204 @@
+//! The real worker on the simulated log: three members, generated histories, faults by seed.
+//! Whatever happens, what committed readers see is what an uninterrupted run tells.
+//!
+//! ```text
+//! cargo test --test simulation                                      all seeds
+//! ACCOUNTPULSE_SIM_SEED=17 cargo test --test simulation -- one_seed one seed, with its trace
+//! ```
+
+#[path = "simulation/faults.rs"]
+mod faults;
+#[path = "simulation/history.rs"]
+mod history;
+#[path = "simulation/oracle.rs"]
+mod oracle;
+#[path = "simulation/rng.rs"]
+mod rng;
+#[path = "simulation/world.rs"]
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use accountpulse::worker::{Break, WorkerCounts};
+use oracle::{Told, compare, told};
+use world::World;
+
+/// Seeds of the ordinary run.
+const SEEDS: u64 = 600;
+/// Different histories; seeds share them.
+const HISTORIES: u64 = 12;
+/// Seeds tried for each planted break.
+const BREAK_SEEDS: u64 = 400;
+/// Picks one seed.
+const SEED_VARIABLE: &str = "ACCOUNTPULSE_SIM_SEED";
+
+/// What the uninterrupted run of a history tells.
+fn expected(number: u64) -> &'static Told {
+    static ALL: OnceLock<Vec<OnceLock<Told>>> = OnceLock::new();
+    let all = ALL.get_or_init(|| (0..HISTORIES).map(|_| OnceLock::new()).collect());
+    all[number as usize].get_or_init(|| {
+        let history = history::generate(number);
+        let mut world = World::quiet(number, &history);
+        world.run().expect("the uninterrupted run completes");
+        told(&mut world, &history.accounts)
+    })
+}
+
+struct Outcome {
+    result: Result<(), String>,
+    trace: String,
+    fired: BTreeMap<&'static str, u64>,
+    counts: WorkerCounts,
+}
+
+fn run(seed: u64, planted: Option<Break>) -> Outcome {
+    let history = history::generate(seed % HISTORIES);
+    let mut world = World::new(seed, &history, planted);
+    let result = world.run().and_then(|()| {
+        let found = told(&mut world, &history.accounts);
+        compare(expected(seed % HISTORIES), &found)
+    });
+    Outcome {
+        result,
+        trace: std::mem::take(&mut world.trace),
+        fired: world.fired(),
+        counts: world.counts.clone(),
+    }
+}
+
+fn replay_command(seed: u64) -> String {
+    format!("{SEED_VARIABLE}={seed} cargo test --test simulation -- --nocapture one_seed")
+}
+
+/// Runs seeds on all cores until `visit` says stop.
+fn each_seed(seeds: u64, planted: Option<Break>, visit: impl Fn(u64, Outcome) -> bool + Sync) {
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    if !visit(seed, run(seed, planted)) {
+                        next.store(seeds, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_seed_tells_what_the_uninterrupted_run_tells() {
+    let failures = Mutex::new(BTreeMap::new());
+    let fired = Mutex::new(BTreeMap::<&str, u64>::new());
+    let counts = Mutex::new(WorkerCounts::default());
+    each_seed(SEEDS, None, |seed, outcome| {
+        if let Err(error) = outcome.result {
+            failures.lock().unwrap().insert(seed, error);
+        }
+        for (kind, times) in outcome.fired {
+            *fired.lock().unwrap().entry(kind).or_default() += times;
+        }
+        counts.lock().unwrap().add(outcome.counts);
+        true
+    });
+    let (failures, fired, counts) =
+        (failures.into_inner().unwrap(), fired.into_inner().unwrap(), counts.into_inner().unwrap());
+    println!("{SEEDS} seeds, faults fired: {fired:?}");
+    println!(
+        "commits {}, restores {}, reused {}, fallbacks {}, restarts {}, markers {}, pages {}, replayed {}",
+        counts.commits,
+        counts.restores,
+        counts.reused,
+        counts.fallbacks,
+        counts.restarts,
+        counts.markers,
+        counts.pages,
+        counts.replayed
+    );
+    let lines: Vec<String> =
+        failures.iter().take(10).map(|(seed, error)| format!("{error}\n    {}", replay_command(*seed))).collect();
+    assert!(failures.is_empty(), "{} of {SEEDS} seeds failed:\n{}", failures.len(), lines.join("\n"));
+    let missing: Vec<&str> = faults::KINDS.into_iter().filter(|kind| !fired.contains_key(kind)).collect();
+    assert!(missing.is_empty(), "these faults never fired: {missing:?}");
+    assert!(counts.fallbacks > 0 && counts.reused > 0 && counts.restarts > 0, "{counts:?}");
+}
+
+#[test]
+fn one_seed() {
+    let seed = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let outcome = run(seed, None);
+    println!("{}", outcome.trace);
+    if let Err(error) = outcome.result {
+        panic!("{error}\n    {}", replay_command(seed));
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_trace_every_time() {
+    for seed in [2, 5, 9] {
+        assert_eq!(run(seed, None).trace, run(seed, None).trace, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_histories_make_timers_matter() {
+    let mut rules = BTreeSet::new();
+    for number in 0..HISTORIES {
+        for transition in expected(number).risks.values().flatten() {
+            if transition.get("caused_by").is_none() && transition["transition"] == "started" {
+                rules.insert(transition["rule"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    for rule in ["late_payment", "sla_breach", "inactivity"] {
+        assert!(rules.contains(rule), "{rule} is never started by time alone: {rules:?}");
+    }
+}
+
+/// The harness is worth something only if it finds what is really broken.
+#[test]
+fn planted_breaks_are_found() {
+    let breaks = [
+        Break::ForgetOlderEntry,
+        Break::WriteOnce,
+        Break::OverwriteBest,
+        Break::OneMarkerKey,
+        Break::NewerJournalOnFallback,
+        Break::RestoreIsClean,
+        Break::ClockAsFrontier,
+        Break::EffectsNextCommit,
+        Break::DeadLettersInReplay,
+        Break::ParkedByPositions,
+        Break::PositionsOnlyWhenMoved,
+        Break::EndsAtStable,
+        Break::MissingIsEmpty,
+        Break::RefuseAtOnce,
+        Break::UnclearIsCommitted,
+        Break::NoJournal,
+    ];
+    let mut unseen = Vec::new();
+    for planted in breaks {
+        let found = Mutex::new(None);
+        each_seed(BREAK_SEEDS, Some(planted), |seed, outcome| match outcome.result {
+            Ok(()) => true,
+            Err(error) => {
+                let mut found = found.lock().unwrap();
+                found.get_or_insert((seed, error));
+                false
+            }
+        });
+        match found.into_inner().unwrap() {
+            Some((seed, error)) => println!("{planted:?}: seed {seed}: {}", error.chars().take(160).collect::<String>()),
+            None => unseen.push(planted),
+        }
+    }
+    assert!(unseen.is_empty(), "not found within {BREAK_SEEDS} seeds: {unseen:?}");
+}
