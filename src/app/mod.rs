@@ -11,10 +11,12 @@
 //! instance.rs    which instance uses a data directory, and at which address
 //! client.rs      speaking to a running instance
 //! source.rs      published records, from an instance or from a data directory at rest
+//! demo.rs        the made-up company of `demo`
 //! person_key.rs  the key of the pseudonyms, made on the first start
 //! ```
 
 pub mod client;
+pub mod demo;
 pub mod follow;
 pub mod instance;
 pub mod person_key;

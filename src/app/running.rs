@@ -25,7 +25,6 @@ use super::topics;
 use super::worker_thread::{Parts, WorkerThread};
 use crate::clock;
 use crate::config::{ClockMode, Config, PARTITIONS};
-use crate::engine::EngineConfig;
 use crate::engine::event::{Encoding, Intake, Kind, PersonKey};
 use crate::engine::risk::Transition;
 use crate::engine::rule::{RULES, Severity};
@@ -148,7 +147,7 @@ impl Opened {
         let worker = WorkerThread::start(Parts {
             store: Arc::clone(&store),
             settings: worker_settings(&config),
-            engine: Arc::new(EngineConfig::default()),
+            engine: Arc::clone(&config.engine),
             intake: intake.clone(),
             reporter,
         })?;

@@ -8,9 +8,12 @@
 mod check;
 mod completions;
 mod config;
+mod demo;
+mod explain;
 mod metrics;
 mod outcome;
 mod print;
+mod replay;
 mod run;
 mod send;
 mod tail;
@@ -87,12 +90,18 @@ pub enum LogFormatArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch a made-up company, in one command
+    Demo(demo::Args),
     /// Run an instance
     Run(run::Args),
     /// Send events from files to a running instance
     Send(send::Args),
     /// Print published scores, risks or dead letters
     Tail(tail::Args),
+    /// Say why an account stands where it stands
+    Explain(explain::Args),
+    /// Run history files through the engine, without a log
+    Replay(replay::Args),
     /// Check a configuration file
     #[command(visible_alias = "check-config")]
     Check(check::Args),
@@ -121,6 +130,9 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Done {
     let global = &cli.global;
     match &cli.command {
+        Command::Demo(args) => demo::run(args, global),
+        Command::Explain(args) => explain::run(args, global),
+        Command::Replay(args) => replay::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Send(args) => send::run(args, global),
         Command::Tail(args) => tail::run(args, global),

@@ -83,6 +83,7 @@ pub fn check(file: &File, env: Env<'_>) -> Result<Config, Vec<Finding>> {
             default.checkpoint_round,
         ),
         log: c.log(file, &default.log),
+        engine: default.engine,
     };
     if c.findings.is_empty() {
         return Ok(config);

@@ -19,8 +19,10 @@ mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::EngineConfig;
 use crate::engine::event::Kind;
 
 pub use check::parse_duration;
@@ -86,6 +88,8 @@ pub struct Config {
     pub checkpoint_round: Duration,
     /// Logging.
     pub log: LogSettings,
+    /// What decides: scorecards, rules, limits of accounts.
+    pub engine: Arc<EngineConfig>,
 }
 
 /// See `storage` in `defaults.yaml`.
@@ -231,6 +235,7 @@ impl Default for Config {
             commit_interval: DEFAULT_COMMIT_INTERVAL,
             checkpoint_round: DEFAULT_CHECKPOINT_ROUND,
             log: LogSettings { format: LogFormat::Text, level: DEFAULT_LOG_LEVEL.to_owned() },
+            engine: Arc::new(EngineConfig::default()),
         }
     }
 }
