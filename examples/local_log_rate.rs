@@ -18,6 +18,7 @@ const RECORDS: usize = 400_000;
 const RECORD_BYTES: usize = 250;
 const PARTITIONS: u32 = 4;
 const COMMITS: usize = 200;
+const ACCOUNTS: usize = 100_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let parent = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
@@ -55,7 +56,8 @@ fn measure(dir: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     println!("poll: {:.0} records/s", seen as f64 / began.elapsed().as_secs_f64());
-    for (risks, scores) in [(10, 10), (1_000, 1_000), (10_000, 10_000)] {
+    // The first line fills the compacted topic; the others show what replacing costs then.
+    for (risks, scores) in [(0, 10_000), (10, 10), (100, 100), (2_000, 0), (0, 1_000), (10_000, 10_000)] {
         let mut times = Vec::new();
         for round in 0..COMMITS.min(2_000_000 / (risks + scores)) {
             let began = monotonic();
@@ -63,8 +65,8 @@ fn measure(dir: &Path) -> Result<(), Box<dyn Error>> {
             for index in 0..risks + scores {
                 let topic = TopicId(if index < risks { 1 } else { 2 });
                 let to = TopicPartition { topic, partition: (index % 4) as u32 };
-                // A hundred thousand accounts take turns.
-                let key = format!("account-{:06}", (round * 7919 + index * 31) % 100_000);
+                // A hundred thousand accounts take turns, scattered: 7919 is prime to their number.
+                let key = format!("account-{:06}", (round * (risks + scores) + index) * 7919 % ACCOUNTS);
                 let (key, value) = (Some(key.into_bytes()), Some(vec![b'x'; RECORD_BYTES]));
                 log.send(&OutRecord { to, key, value, headers: Vec::new(), timestamp_ms: 0 })?;
             }

@@ -137,6 +137,17 @@ fn retention_takes_old_records_but_never_inputs_at_or_above_the_floor() {
 }
 
 #[test]
+fn records_stored_together_go_together_once_all_are_below_the_floor() {
+    let local = Local::open();
+    local.store.append((0..2).map(|index| input(at(IN, 0), &index.to_string(), 10)).collect()).unwrap();
+    for (floor, deleted, start) in [(1, 0, 0), (2, 1, 2)] {
+        local.store.set_retention_floor(at(IN, 0), floor).unwrap();
+        assert_eq!(local.store.delete_expired(3000).unwrap(), deleted);
+        assert_eq!(local.store.watermarks(at(IN, 0)).unwrap().start, start);
+    }
+}
+
+#[test]
 fn concurrent_appends_get_distinct_offsets_in_their_own_order() {
     let local = Local::open();
     let threads: Vec<_> = (0..4)

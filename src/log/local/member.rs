@@ -203,12 +203,13 @@ impl Log for LocalLog {
             if let Some(seen) = self.look()? {
                 return Ok(seen);
             }
-            let (had_records, seen) = (self.round_had_records, self.round_began);
+            let (had_records, began) = (self.round_had_records, self.round_began);
             self.restart_round();
-            if had_records || self.round_began != seen {
+            if had_records {
                 continue;
             }
-            if waited || self.store.shared.wait(seen, wait, |published| published.input_changes) == seen {
+            // What arrived since the round began ends the wait at once.
+            if waited || self.store.shared.wait(began, wait, |published| published.input_changes) == began {
                 drop(self.store.shared.usable()?);
                 return Ok(Polled::Idle);
             }

@@ -150,8 +150,8 @@ impl Writer {
             move |error: redb::Error| Failed { error: disk_error(&dir, error), unknown }
         };
         let mut txn = self.db.begin_write().map_err(|error| failed(false)(error.into()))?;
-        // Costs a second flush per group (0.7 → 1.1 ms for a small commit), and spares a walk
-        // through the whole file after a kill.
+        // Costs a second flush of the disk per group, and spares a walk through the whole file
+        // after a kill.
         txn.set_quick_repair(true);
         let ends = self.shared.lock().mirror.ends.clone();
         let mut change = Change { epoch: self.epoch, ends, ..Change::default() };
