@@ -167,11 +167,7 @@ fn earliest(heads: &[Head<'_>]) -> Option<(usize, i64)> {
 }
 
 /// In event mode a head may be applied only when no other input could still bring an earlier one.
-fn all_spoke<B: RecordBatch>(
-    owned: &OwnedShard<B>,
-    heads: &[Head<'_>],
-    context: &PassContext<'_>,
-) -> bool {
+fn all_spoke<B: RecordBatch>(owned: &OwnedShard<B>, heads: &[Head<'_>], context: &PassContext<'_>) -> bool {
     !context.settings.clock.is_event()
         || owned
             .lanes

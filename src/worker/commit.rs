@@ -19,8 +19,8 @@ use super::format::{self, CopyStamp, FormatError, Key, Marker, ShardRecord, Stat
 use super::owned::OwnedShard;
 use super::rounds::{CopyInfo, WrittenPage};
 use super::settings::{Break, WorkerSettings};
-use crate::engine::record::RiskTransition;
 use crate::engine::ScoreOutput;
+use crate::engine::record::RiskTransition;
 use crate::log::{
     CommitOutcome, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord, RecordBatch,
     TopicPartition,
@@ -308,12 +308,8 @@ impl Builder<'_> {
                 self.push(owned.partition, Key::Page { page, slot, part }, None);
             }
             self.tally.pages += 1;
-            let info = CopyInfo {
-                commit: number,
-                digest: format::digest(&content),
-                covered: stamp.covered,
-                parts,
-            };
+            let info =
+                CopyInfo { commit: number, digest: format::digest(&content), covered: stamp.covered, parts };
             written.push(WrittenPage { page, slot, info });
         }
         Ok(written)
@@ -423,10 +419,9 @@ impl CommitCycle {
             }
             let metadata = format::number_text(share.number);
             let positions = share.positions.iter();
-            all.extend(
-                positions
-                    .map(|(at, position)| (*at, CommittedPosition { position: *position, metadata: metadata.clone() })),
-            );
+            all.extend(positions.map(|(at, position)| {
+                (*at, CommittedPosition { position: *position, metadata: metadata.clone() })
+            }));
         }
         all
     }

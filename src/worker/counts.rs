@@ -5,8 +5,8 @@
 //! that holds the record's position, so `consumed = applied + duplicate + late + superseded +
 //! limited + dead-lettered` at any moment. Muted replay is counted apart.
 
-use crate::engine::event::{Kind, Reason};
 use crate::engine::Verdict;
+use crate::engine::event::{Kind, Reason};
 
 /// Kinds of event, and one place for records that could not be decoded.
 pub const CONSUMED_KINDS: usize = Kind::ALL.len() + 1;

@@ -19,8 +19,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::engine::PageId;
 use crate::engine::Covered;
+use crate::engine::PageId;
 use crate::log::Offset;
 
 /// Version byte in front of every value.

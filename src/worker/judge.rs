@@ -96,10 +96,8 @@ mod tests {
         best: &[(u8, u64, u64)],
         expect: Judgement,
     ) {
-        let best = best
-            .iter()
-            .map(|&(page, commit, digest)| (PageId(page), Candidate { commit, digest }))
-            .collect();
+        let best =
+            best.iter().map(|&(page, commit, digest)| (PageId(page), Candidate { commit, digest })).collect();
         assert_eq!(judge(&marker(this, previous), &best), expect);
     }
 

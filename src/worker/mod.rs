@@ -45,7 +45,6 @@ mod settings;
 mod status;
 mod step;
 
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -144,7 +143,9 @@ pub enum SettingsError {
     #[error("the topics have no partitions; create them with at least one")]
     Partitions,
     /// Worker and intake disagree.
-    #[error("the topics have {partitions} partitions, the intake expects {intake}; give both the same number")]
+    #[error(
+        "the topics have {partitions} partitions, the intake expects {intake}; give both the same number"
+    )]
     IntakePartitions {
         /// Of the topics.
         partitions: u32,

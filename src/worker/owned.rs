@@ -12,8 +12,8 @@ use std::sync::Arc;
 use super::breaker::Breaker;
 use super::frontier::Heard;
 use super::rounds::Rounds;
-use crate::engine::record::RiskTransition;
 use crate::engine::Shard;
+use crate::engine::record::RiskTransition;
 use crate::log::{Offset, OutRecord, RecordBatch, RecordRef, TopicPartition};
 
 /// A polled record that waits for its turn; keeps its batch alive.

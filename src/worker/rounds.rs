@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{Listed, Marker, MarkerEntry, Slot};
 use super::settings::Break;
-use crate::engine::PageId;
 use crate::engine::Covered;
+use crate::engine::PageId;
 use crate::log::Offset;
 
 /// What is known about one copy of a page.

@@ -177,16 +177,12 @@ pub enum Break {
     EffectsNextCommit,
     /// Replay writes dead letters again.
     DeadLettersInReplay,
-    /// Parked state is reused when the positions did not move.
-    ParkedByPositions,
     /// Positions are sent only when they moved.
     PositionsOnlyWhenMoved,
     /// Reads stop at the last stable offset instead of the high watermark.
     EndsAtStable,
     /// A listed page that is missing is taken as empty.
     MissingIsEmpty,
-    /// A refusal does not look at the committed number again.
-    RefuseAtOnce,
     /// An unclear commit is taken for a success.
     UnclearIsCommitted,
     /// The journal of decisions is not read.

@@ -100,7 +100,11 @@ impl<L: Log> Worker<L> {
             Phase::Broken(_) => (PhaseName::Broken, None),
         };
         let mut shards: Vec<ShardStatus> = self.shards.values().map(live_status).collect();
-        shards.extend(self.refused.iter().map(|(partition, refusal)| ShardStatus {
+        let refusals = match &self.phase {
+            Phase::Restoring(restore) => &restore.refused,
+            _ => &self.refused,
+        };
+        shards.extend(refusals.iter().map(|(partition, refusal)| ShardStatus {
             partition: *partition,
             state: ShardState::Refused { sentence: refusal.to_string() },
             commit: 0,

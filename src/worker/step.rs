@@ -299,12 +299,8 @@ impl<L: Log> Worker<L> {
         for partition in order {
             let room = self.room_for(partition);
             let Some(owned) = self.shards.get_mut(&partition) else { continue };
-            let context = PassContext {
-                settings: &self.settings,
-                intake: &self.intake,
-                wall_ms: now.wall_ms,
-                room,
-            };
+            let context =
+                PassContext { settings: &self.settings, intake: &self.intake, wall_ms: now.wall_ms, room };
             if apply_pass(owned, &context, &mut self.uncommitted) == Pass::Full {
                 self.full = true;
             }

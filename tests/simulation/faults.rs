@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use accountpulse::engine::PageId;
+use accountpulse::log::TopicPartition;
 use accountpulse::log::sim::{Call, CallSite, Fault, Indefinite, SimBroker};
-use accountpulse::log::{TopicId, TopicPartition};
 use accountpulse::worker::format::{Key, Marker, Slot, decode, decode_page_part};
 
 use super::history::PARTITIONS;
@@ -40,6 +41,10 @@ pub struct Plan {
     pub on: bool,
     ppm: u64,
     rot_only: bool,
+    /// Members that crash at their next call but one or two.
+    doomed: BTreeMap<&'static str, u64>,
+    /// What rotted last; it rots again as soon as it is sound.
+    last_rot: Option<(u32, PageId)>,
     pub fired: BTreeMap<&'static str, u64>,
 }
 
@@ -48,7 +53,15 @@ impl Plan {
         let mut rng = Rng::new(seed ^ 0xfa17);
         let ppm = *rng.pick(&[2_000, 6_000, 15_000]);
         // A third of the seeds is about rot: crashes and rotten values, little else.
-        Plan { rot_only: seed % 3 == 0, rng, on: true, ppm, fired: BTreeMap::new() }
+        Plan {
+            rot_only: seed % 3 == 0,
+            rng,
+            on: true,
+            ppm,
+            doomed: BTreeMap::new(),
+            last_rot: None,
+            fired: BTreeMap::new(),
+        }
     }
 
     pub fn count(&mut self, kind: &'static str) {
@@ -58,6 +71,17 @@ impl Plan {
     fn draw(&mut self, broker: &SimBroker, site: CallSite<'_>) -> Fault {
         if !self.on {
             return Fault::None;
+        }
+        if let Some(fault) = self.doom(site) {
+            return fault;
+        }
+        // A late request is dangerous while its producer has another transaction open.
+        let in_commit = matches!(site.call, Call::Send | Call::Drain | Call::SendOffsets);
+        if in_commit && broker.late_requests() > 0 && self.rng.below(4) == 0 {
+            self.doom_some(3);
+            return self.act("late request", |_| {
+                broker.deliver_late(0);
+            });
         }
         // Commits are one call in many; their unclear outcomes are what matters most.
         let ppm = if site.call == Call::Commit { self.ppm * 6 } else { self.ppm };
@@ -94,6 +118,24 @@ impl Plan {
                 broker.deliver_late(0);
             }),
             _ => Fault::None,
+        }
+    }
+
+    fn doom(&mut self, site: CallSite<'_>) -> Option<Fault> {
+        let left = self.doomed.get_mut(site.member)?;
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return None;
+        }
+        self.doomed.remove(site.member);
+        Some(self.crash(site.call))
+    }
+
+    fn doom_some(&mut self, within: u64) {
+        for member in MEMBERS {
+            if self.rng.below(2) == 0 {
+                self.doomed.insert(member, 1 + self.rng.below(within));
+            }
         }
     }
 
@@ -147,13 +189,22 @@ impl Plan {
     /// Damages one value, never so that the protocol's promise (one rotten value per page, one
     /// rotten marker) is exceeded.
     fn rot(&mut self, broker: &SimBroker) -> Fault {
-        let partition = self.rng.below(u64::from(PARTITIONS)) as u32;
-        let keys = rottable(broker, partition);
+        let again = self.last_rot.filter(|_| self.rng.below(2) == 0);
+        let partition =
+            again.map_or(self.rng.below(u64::from(PARTITIONS)) as u32, |(partition, _)| partition);
+        let mut keys = rottable(broker, partition);
+        if let Some((_, wanted)) = again {
+            keys.retain(|(_, key)| matches!(key, Key::Page { page, .. } if *page == wanted));
+        }
         if !keys.is_empty() {
-            let (kind, key) = self.rng.pick(&keys).clone();
+            let (kind, key) = *self.rng.pick(&keys);
             let at = TopicPartition { topic: CHECKPOINTS, partition };
             if broker.rot(at, &key.bytes(partition)) {
                 self.count(kind);
+                if let Key::Page { page, .. } = key {
+                    self.last_rot = Some((partition, page));
+                }
+                self.doom_some(12);
             }
         }
         Fault::None
@@ -193,10 +244,15 @@ fn rottable(broker: &SimBroker, partition: u32) -> Vec<(&'static str, Key)> {
     let mut keys = Vec::new();
     for (page, copies) in pages {
         if copies.iter().all(|(_, number)| number.is_some()) {
-            keys.extend(copies.iter().map(|(slot, _)| ("rot page", Key::Page { page, slot: *slot, part: 0 })));
+            // The better copy twice: it is the one that matters.
+            let best = copies.iter().max_by_key(|(_, number)| *number);
+            let slots = copies.iter().chain(best).map(|(slot, _)| *slot);
+            keys.extend(slots.map(|slot| ("rot page", Key::Page { page, slot, part: 0 })));
         }
     }
-    if markers.len() == 2 && markers.iter().all(|(_, round)| round.is_some()) {
+    // From round 1 on there must be two.
+    let two = markers.iter().any(|(_, round)| *round >= Some(1));
+    if two && markers.iter().all(|(_, round)| round.is_some()) {
         if let Some((slot, _)) = markers.iter().max_by_key(|(_, round)| *round) {
             keys.push(("rot marker", Key::Marker(*slot)));
         }
@@ -208,9 +264,4 @@ fn rottable(broker: &SimBroker, partition: u32) -> Vec<(&'static str, Key)> {
 pub fn install(broker: &SimBroker, plan: &Arc<Mutex<Plan>>) {
     let (handle, plan) = (broker.clone(), Arc::clone(plan));
     broker.set_hook(Box::new(move |site| plan.lock().unwrap().draw(&handle, site)));
-}
-
-/// The topics by id, for reading outputs.
-pub fn at(topic: TopicId, partition: u32) -> TopicPartition {
-    TopicPartition { topic, partition }
 }

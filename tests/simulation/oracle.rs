@@ -61,7 +61,8 @@ pub fn told(world: &mut World, accounts: &[String]) -> Told {
 pub fn compare(expected: &Told, found: &Told) -> Result<(), String> {
     for (account, transitions) in &expected.risks {
         let ours = found.risks.get(account).map(Vec::as_slice).unwrap_or_default();
-        let show = |v: &Value| format!("{} {} {} at {}", v["rule"], v["transition"], v["transition_seq"], v["at"]);
+        let show =
+            |v: &Value| format!("{} {} {} at {}", v["rule"], v["transition"], v["transition_seq"], v["at"]);
         for (index, transition) in transitions.iter().enumerate() {
             match ours.get(index) {
                 Some(same) if same == transition => {}
@@ -75,7 +76,9 @@ pub fn compare(expected: &Told, found: &Told) -> Result<(), String> {
                         show(transition)
                     ));
                 }
-                None => return Err(format!("{account}: transition {index} ({}) is missing", show(transition))),
+                None => {
+                    return Err(format!("{account}: transition {index} ({}) is missing", show(transition)));
+                }
             }
         }
         if let Some(extra) = ours.get(transitions.len()) {

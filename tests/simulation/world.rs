@@ -31,8 +31,8 @@ pub const CHECKPOINTS: TopicId = TopicId(5);
 const FAULTY_STEPS: u64 = 2_500;
 /// Steps within which everything must be done once faults have stopped.
 const QUIET_STEPS: u64 = 60_000;
-/// A transaction open for longer is ended by the broker, in wall milliseconds.
-const TRANSACTION_TIMEOUT_MS: i64 = 1_500;
+/// A transaction open for longer is ended by the broker, in wall milliseconds; by seed.
+const TRANSACTION_TIMEOUTS_MS: [i64; 3] = [200, 800, 2_000];
 const LATENESS_MS: i64 = 3_600_000;
 
 pub struct Seat {
@@ -287,8 +287,8 @@ impl World {
             self.note(&format!("{} rebuilds: {reason}", MEMBERS[index]));
             self.seats[index].worker = None;
             self.seats[index].back_at = self.step + self.rng.below(60);
-            if self.rng.below(4) == 0 {
-                self.seats[index].back_at += 200;
+            if self.rng.below(3) == 0 {
+                self.seats[index].back_at += 100 + self.rng.below(900);
                 self.broker.expire_session(MEMBERS[index]);
             }
         }
@@ -300,11 +300,12 @@ impl World {
         if self.step % 16 != 0 {
             return;
         }
+        let timeout_ms = TRANSACTION_TIMEOUTS_MS[(self.seed / 2) as usize % TRANSACTION_TIMEOUTS_MS.len()];
         let mut open = BTreeMap::new();
         for transaction in self.broker.open_transactions() {
             let key = (transaction.producer.clone(), transaction.epoch);
             let since = self.open_since.get(&key).copied().unwrap_or(self.wall_ms);
-            if transaction.outcome.is_none() && self.wall_ms - since > TRANSACTION_TIMEOUT_MS {
+            if transaction.outcome.is_none() && self.wall_ms - since > timeout_ms {
                 self.plan.lock().unwrap().count("transaction timeout");
                 self.broker.expire_transaction(&transaction.producer);
             }

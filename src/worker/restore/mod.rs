@@ -34,7 +34,7 @@ use super::RebuildReason;
 use super::counts::WorkerCounts;
 use super::format::{StateIdentity, parse_number};
 use super::owned::OwnedShard;
-use super::settings::{Break, WorkerSettings};
+use super::settings::WorkerSettings;
 use crate::engine::EngineConfig;
 use crate::engine::event::Intake;
 use crate::log::{Committed, CommittedPosition, Log, LogError, Offset, RecordBatch, TopicPartition};
@@ -181,11 +181,7 @@ impl<B: RecordBatch> Restore<B> {
     }
 
     /// Steps 2 and 3.
-    fn read_numbers<L: Log>(
-        &mut self,
-        log: &mut L,
-        context: &RestoreContext<'_>,
-    ) -> Result<Moved, LogError> {
+    fn read_numbers<L: Log>(&mut self, log: &mut L, context: &RestoreContext<'_>) -> Result<Moved, LogError> {
         let wanted: Vec<u32> = self.unknown.iter().copied().collect();
         let Some(standings) = standings(log, context.settings, &wanted)? else {
             return Ok(Moved::Not(Stall::Positions));
@@ -194,7 +190,7 @@ impl<B: RecordBatch> Restore<B> {
             self.unknown.remove(&partition);
             let parked = self.parked.remove(&partition);
             match (parked, &standing) {
-                (Some(mut owned), Ok(standing)) if same_state(&owned, standing, context.settings) => {
+                (Some(mut owned), Ok(standing)) if same_state(&owned, standing) => {
                     owned.lanes.iter_mut().for_each(super::owned::Lane::rewind);
                     self.counts.reused += 1;
                     self.done.insert(partition, owned);
@@ -253,7 +249,7 @@ impl<B: RecordBatch> Restore<B> {
             Ok(now) => now.number == standing.number,
             Err(again) => *again == refusal,
         });
-        if same || context.settings.breaks(Break::RefuseAtOnce) {
+        if same {
             self.counts.refused += 1;
             self.refused.insert(partition, refusal);
         } else {
@@ -306,11 +302,7 @@ enum Moved {
 
 /// Parked state is the state of the last commit if nobody has committed since. Positions would
 /// not do: a commit that only deadlines caused does not move them.
-fn same_state<B: RecordBatch>(owned: &OwnedShard<B>, standing: &Standing, settings: &WorkerSettings) -> bool {
-    if settings.breaks(Break::ParkedByPositions) {
-        let pairs = owned.committed.iter().zip(&standing.positions);
-        return pairs.into_iter().all(|(ours, now)| now.is_none_or(|now| now == *ours));
-    }
+fn same_state<B: RecordBatch>(owned: &OwnedShard<B>, standing: &Standing) -> bool {
     owned.commit == standing.number.unwrap_or(0)
 }
 
@@ -333,10 +325,7 @@ fn standings<L: Log>(
 }
 
 /// One shard's number and positions, if they make sense together.
-fn standing(
-    partition: u32,
-    found: &[Option<CommittedPosition>],
-) -> Result<Standing, RestoreRefusal> {
+fn standing(partition: u32, found: &[Option<CommittedPosition>]) -> Result<Standing, RestoreRefusal> {
     let mut number: Option<u64> = None;
     let mut positions: Vec<Option<Offset>> = Vec::new();
     for (input, position) in found.iter().enumerate() {

@@ -172,14 +172,7 @@ impl ShardRestore {
 
     fn decide<B: RecordBatch>(&mut self, context: &RestoreContext<'_>) -> ShardStep<B> {
         let Some(ends) = &self.ends else { return ShardStep::Progress };
-        let plan = plan(
-            self.partition,
-            &self.standing,
-            &self.view,
-            ends,
-            context.identity,
-            context.settings,
-        );
+        let plan = plan(self.partition, &self.standing, &self.view, ends, context.identity, context.settings);
         match plan {
             Err(refusal) => return ShardStep::Refused(refusal),
             Ok(Plan::Fresh) => self.stage = Stage::Finish,
@@ -309,7 +302,11 @@ impl ShardRestore {
         for index in 0..read.batch.len() {
             if let Err((offset, detail)) = self.journal_one(&read.batch, index) {
                 let partition = self.partition;
-                return Ok(ShardStep::Refused(RestoreRefusal::JournalUnreadable { partition, offset, detail }));
+                return Ok(ShardStep::Refused(RestoreRefusal::JournalUnreadable {
+                    partition,
+                    offset,
+                    detail,
+                }));
             }
         }
         if read.position == position && context.settings.breaks(Break::EndsAtStable) {

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::PageId;
 use crate::engine::Covered;
+use crate::engine::PageId;
 use crate::log::Offset;
 use crate::worker::format::{self, Key, Marker, ShardRecord, Slot};
 use crate::worker::judge::Candidate;
