@@ -10,11 +10,15 @@ mod expected;
 #[path = "stories/generate.rs"]
 mod generate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use accountpulse::engine::event::{PersonKey, decode_json};
+use accountpulse::engine::event::{PersonKey, Reason, decode_json};
+use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
+use accountpulse::engine::risk::Transition;
+use accountpulse::engine::{Effects, EngineConfig};
 use expected::{Expected, SeenRisk, window};
 
 /// Longest story, in lines: a person must be able to read it.
@@ -95,6 +99,87 @@ fn differences_are_found_and_only_those() {
     let wrong = expected.differences(&[seen("late", "2026-01-05")]);
     assert!(wrong.contains("expected: late") && wrong.contains("got: late"), "{wrong}");
     assert!(expected.differences(&[]).contains("expected: late"));
+    let other_rule = expected.differences(&[seen("other", "2026-01-03")]);
+    assert!(other_rule.contains("expected: late") && other_rule.contains("got: other"), "{other_rule}");
     let surplus = expected.differences(&[seen("late", "2026-01-03"), seen("other", "2026-01-03")]);
     assert!(surplus.contains("got: other") && !surplus.contains("late"), "{surplus}");
+}
+
+/// Runs lines through the engine as `accountpulse replay` does.
+fn replay(lines: Vec<Vec<u8>>, until_ms: i64, partitions: u32) -> Vec<SeenRisk> {
+    let options = ReplayOptions {
+        config: Arc::new(EngineConfig::default()),
+        person_key: PersonKey::new([7; 16]),
+        partitions,
+        lateness_ms: 0,
+        until_ms: Some(until_ms),
+    };
+    let mut seen = Seen::default();
+    Replay::new(options, vec![lines.into_iter()]).run(&mut seen);
+    let mut risks: Vec<SeenRisk> = seen.risks.into_values().collect();
+    risks.sort_by_key(|risk| risk.transitions.first().map(|(_, at_ms)| *at_ms));
+    risks
+}
+
+/// Keeps the transitions of each episode; a line that is refused for any reason but lateness is
+/// a mistake in the story.
+#[derive(Default)]
+struct Seen {
+    risks: BTreeMap<String, SeenRisk>,
+}
+
+impl ReplaySink for Seen {
+    fn effects(&mut self, effects: Effects) {
+        for risk in effects.risks {
+            let what = match risk.transition {
+                Transition::Started => "started".to_owned(),
+                Transition::SeverityRaised => format!("severity {}", risk.severity.name()),
+                Transition::Resolved => "resolved".to_owned(),
+                Transition::Retracted => "retracted".to_owned(),
+                Transition::Amended | Transition::Renotified => continue,
+            };
+            let fresh =
+                || SeenRisk { id: risk.id.clone(), rule: risk.rule.to_owned(), transitions: Vec::new() };
+            let episode = self.risks.entry(risk.id.clone()).or_insert_with(fresh);
+            episode.transitions.push((what, risk.at_ms));
+        }
+    }
+
+    fn refused(&mut self, refused: Refused) {
+        assert_eq!(refused.refusal.reason, Reason::Late, "line {}: {}", refused.line, refused.refusal);
+    }
+}
+
+fn lines(story: &str) -> Vec<Vec<u8>> {
+    read(&format!("{story}.jsonl")).lines().map(|line| line.as_bytes().to_vec()).collect()
+}
+
+/// Compares every story, told in some other way, with what is expected of it.
+fn check_all(how: &str, tell: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>, partitions: u32) {
+    let mut report = String::new();
+    for story in generate::all() {
+        let expected = expected(story.name);
+        let seen = replay(tell(lines(story.name)), expected.until_ms(), partitions);
+        let differences = expected.differences(&seen);
+        if !differences.is_empty() {
+            let Expected { title, why, .. } = expected;
+            report.push_str(&format!("\n{} ({title}), {how}:\n  {}\n{differences}", story.name, why.trim()));
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn every_story_leads_to_what_is_expected() {
+    check_all("as written", |lines| lines, 1);
+}
+
+#[test]
+fn every_story_told_twice_line_by_line_leads_to_the_same() {
+    check_all("each line twice", |lines| lines.iter().flat_map(|l| [l.clone(), l.clone()]).collect(), 1);
+}
+
+#[test]
+fn the_number_of_partitions_does_not_matter() {
+    check_all("in 16 partitions", |lines| lines, 16);
 }

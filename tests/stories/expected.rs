@@ -85,6 +85,9 @@ fn transition(text: &str) -> (&str, (i64, i64)) {
 
 impl ExpectedRisk {
     fn matches(&self, seen: &SeenRisk) -> bool {
+        if self.rule != seen.rule {
+            return false;
+        }
         let mut got = seen.transitions.iter();
         for text in &self.transitions {
             if text == "anything" {
@@ -98,7 +101,7 @@ impl ExpectedRisk {
                 return false;
             }
         }
-        self.rule == seen.rule && got.next().is_none()
+        got.next().is_none()
     }
 }
 

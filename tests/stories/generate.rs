@@ -1,7 +1,7 @@
 //! Writes the stories: each is the life of one small customer, told as events. The files beside
 //! this one are what is read; they are committed so that a person can read them too, and a test
 //! holds them equal to what is written here. To change a story, change it here, run
-//! `UPDATE_STORIES=1 cargo test --test stories`, and read the difference.
+//! `UPDATE_STORIES=1 cargo test --test stories committed`, and read the difference.
 //!
 //! What a story must lead to stands in `NAME.expected.yaml`, written by hand from the definitions
 //! of the rules, never from what the program answered.
@@ -34,7 +34,7 @@ struct Tale {
 }
 
 impl Tale {
-    /// A customer with a champion and a contract that ends long after every story.
+    /// A customer of five seats, with a champion and a contract that ends long after every story.
     fn of(account: &'static str, name: &str) -> Tale {
         let mut tale = Tale::without_contract(account, name);
         tale.contract("2026-01-01T08:05:00Z", "k1", "2026-01-01", "2027-01-01", "");
@@ -61,7 +61,7 @@ impl Tale {
 
     fn contract(&mut self, at: &str, id: &str, start: &str, end: &str, more: &str) {
         let body = format!(
-            r#""id":"{id}","start_at":"{start}T00:00:00Z","end_at":"{end}T00:00:00Z","recurring_minor":2400000,"currency":"EUR","billing":"annual","seats":20{more}"#
+            r#""id":"{id}","start_at":"{start}T00:00:00Z","end_at":"{end}T00:00:00Z","recurring_minor":2400000,"currency":"EUR","billing":"annual","seats":5{more}"#
         );
         self.tell(at, "contract", &body);
     }
