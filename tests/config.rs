@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use accountpulse::config::{Config, ConfigError, DEFAULTS_YAML, file};
+use accountpulse::config::{Config, ConfigError, defaults_yaml, file};
 
 fn no_env(_: &str) -> Option<String> {
     None
@@ -44,15 +44,15 @@ fn every_wrong_file_is_refused_with_place_and_next_step() {
 
 #[test]
 fn the_printed_defaults_are_the_defaults() {
-    let printed = Config::parse("defaults", DEFAULTS_YAML, &no_env).unwrap();
+    let printed = Config::parse("defaults", &defaults_yaml(), &no_env).unwrap();
     assert_eq!(printed, Config::default());
     assert_eq!(Config::parse("empty", "# nothing\n", &no_env).unwrap(), Config::default());
 }
 
 #[test]
 fn the_printed_defaults_show_every_key() {
-    let shape = format!("{:?}", file::parse(DEFAULTS_YAML).unwrap());
-    assert!(!shape.contains("None"), "a key is absent from defaults.yaml: {shape}");
+    let shape = format!("{:?}", file::parse(&defaults_yaml()).unwrap());
+    assert!(!shape.contains("None"), "a key is absent from the printed defaults: {shape}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_missing_file_says_how_to_make_one() {
 
 #[test]
 fn what_config_show_prints_is_the_same_configuration() {
-    let text = "storage:\n  data_dir: /a$$b\nclock:\n  lateness: 1500ms\n  mode: event\nhttp:\n  listen: '[::1]:0'\n";
+    let text = "storage:\n  data_dir: /a$$b\nrules:\n  inactivity:\n    after_days: 21\nclock:\n  lateness: 1500ms\n  mode: event\nhttp:\n  listen: '[::1]:0'\n";
     let config = Config::parse("one", text, &no_env).unwrap();
     assert_eq!(Config::parse("shown", &config.to_yaml(), &no_env).unwrap(), config);
 }

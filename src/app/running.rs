@@ -137,7 +137,7 @@ impl Opened {
         let skew_ms = millis(config.clock.skew_limit);
         let intake = Intake { person_key: key, skew_ms, partitions: PARTITIONS };
         let health = Arc::new(Health::default());
-        health.waiting_max.store(config.limits.ready_lag_records, Relaxed);
+        health.waiting_max.store(config.http.ready_lag_records, Relaxed);
         let follower = Follower::start(Arc::clone(&store), watcher)?;
         let reporter = Reporter {
             topics: config.topics.inputs.to_vec(),
@@ -156,8 +156,8 @@ impl Opened {
             intake,
             health: Arc::clone(&health),
             render_metrics: Box::new(move || exporter.render()),
-            request_bytes: config.limits.request_bytes,
-            queue: Arc::new(Semaphore::new(config.limits.queued_requests)),
+            request_bytes: config.http.request_bytes,
+            queue: Arc::new(Semaphore::new(config.http.queued_requests)),
         });
         let (end_server, ended) = oneshot::channel::<()>();
         let server = runtime.spawn(ingest::serve(listener, shared, async {

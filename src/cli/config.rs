@@ -1,7 +1,7 @@
 //! `config defaults` and `config show`.
 
 use super::{Done, Exit, Global, print};
-use crate::config::DEFAULTS_YAML;
+use crate::config::defaults_yaml;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ enum Command {
 /// Prints one of them.
 pub fn run(args: &Args, global: &Global) -> Done {
     match args.command {
-        Command::Defaults => print::stdout(DEFAULTS_YAML)?,
+        Command::Defaults => print::stdout(&defaults_yaml())?,
         Command::Show => print::stdout(&global.load()?.to_yaml())?,
     }
     Ok(Exit::Ok)

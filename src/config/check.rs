@@ -3,13 +3,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Finding;
-use super::file::{File, NamesFile, did_you_mean};
+use super::file::{File, HttpFile, NamesFile, did_you_mean};
 use super::scalar::{Leaf, interpolate};
 use super::show::show_duration;
-use super::{Clock, ClockMode, Config, Http, Limits, LogFormat, LogSettings, PARTITIONS, Storage, Topics};
+use super::tree;
+use super::{Clock, ClockMode, Config, Http, LogFormat, LogSettings, PARTITIONS, Storage, Topics};
+use crate::engine::EngineConfig;
+use crate::engine::time::DurationMs;
 
 /// Longest name of a topic (Kafka's limit).
 const TOPIC_NAME_MAX: usize = 249;
@@ -29,6 +33,7 @@ const RETENTION: Range = Range { min: secs(60 * 60), max: secs(3650 * DAY), defa
 const LATENESS: Range = Range { min: secs(0), max: secs(DAY), default: "5s" };
 const SKEW: Range = Range { min: secs(1), max: secs(DAY), default: "10m" };
 const COMMIT: Range = Range { min: Duration::from_millis(1), max: secs(5), default: "50ms" };
+const DAY_OFFSET: Range = Range { min: secs(0), max: secs(DAY - 60), default: "0s" };
 const ROUND: Range = Range { min: secs(1), max: secs(60 * 60), default: "30s" };
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -40,7 +45,7 @@ struct Checker<'a> {
 }
 
 /// The checked configuration, or everything that is wrong with it.
-pub fn check(file: &File, env: Env<'_>) -> Result<Config, Vec<Finding>> {
+pub fn check(file: &File, text: &str, env: Env<'_>) -> Result<Config, Vec<Finding>> {
     let mut c = Checker { env, findings: Vec::new() };
     let default = Config::default();
     let storage = c.storage(file, &default.storage);
@@ -48,7 +53,7 @@ pub fn check(file: &File, env: Env<'_>) -> Result<Config, Vec<Finding>> {
     let config = Config {
         storage,
         topics,
-        http: Http { listen: c.listen(&file.http.listen, default.http.listen) },
+        http: c.http(&file.http, &default.http),
         clock: Clock {
             mode: c.one_of(
                 &file.clock.mode,
@@ -69,7 +74,6 @@ pub fn check(file: &File, env: Env<'_>) -> Result<Config, Vec<Finding>> {
             "privacy.person_key_file",
             default.person_key_file,
         ),
-        limits: c.limits(file, &default.limits),
         commit_interval: c.duration(
             &file.commit_interval,
             "commit_interval",
@@ -83,7 +87,7 @@ pub fn check(file: &File, env: Env<'_>) -> Result<Config, Vec<Finding>> {
             default.checkpoint_round,
         ),
         log: c.log(file, &default.log),
-        engine: default.engine,
+        engine: c.engine(file, text),
     };
     if c.findings.is_empty() {
         return Ok(config);
@@ -212,25 +216,42 @@ impl Checker<'_> {
         }
     }
 
-    fn limits(&mut self, file: &File, default: &Limits) -> Limits {
+    fn http(&mut self, file: &HttpFile, default: &Http) -> Http {
         /// A request must hold at least one event of the largest size.
         const REQUEST: (u64, u64) = (1024 * 1024, 256 * 1024 * 1024);
-        let file = &file.limits;
+        const QUEUED: (u64, u64) = (1, 4096);
+        const LAG: (u64, u64) = (0, u64::MAX);
         let request = default.request_bytes as u64;
         let queued = default.queued_requests as u64;
         let lag = default.ready_lag_records;
-        Limits {
-            request_bytes: self.number(&file.request_bytes, "limits.request_bytes", REQUEST, request)
+        Http {
+            listen: self.listen(&file.listen, default.listen),
+            request_bytes: self.number(&file.request_bytes, "http.request_bytes", REQUEST, request) as usize,
+            queued_requests: self.number(&file.queued_requests, "http.queued_requests", QUEUED, queued)
                 as usize,
-            queued_requests: self.number(&file.queued_requests, "limits.queued_requests", (1, 4096), queued)
-                as usize,
-            ready_lag_records: self.number(
-                &file.ready_lag_records,
-                "limits.ready_lag_records",
-                (0, u64::MAX),
-                lag,
-            ),
+            ready_lag_records: self.number(&file.ready_lag_records, "http.ready_lag_records", LAG, lag),
         }
+    }
+
+    /// The engine's own sections: it says what is wrong, the tree says where.
+    fn engine(&mut self, file: &File, text: &str) -> Arc<EngineConfig> {
+        let default = EngineConfig::default();
+        let offset = self.duration(&file.day_offset, "day_offset", &DAY_OFFSET, secs(0));
+        let engine = EngineConfig {
+            day_offset: DurationMs(i64::try_from(offset.as_millis()).unwrap_or(i64::MAX)),
+            limits: file.limits.clone(),
+            scoring: file.scoring.clone().unwrap_or(default.scoring),
+            rules: file.rules.clone(),
+        };
+        let problems = engine.problems();
+        if !problems.is_empty() {
+            let tree = tree::parse(text);
+            for (path, sentence) in problems {
+                let help = "`accountpulse config defaults` shows the default and what it means".to_owned();
+                self.findings.push(Finding::at(tree.locate(&path), format!("`{path}`: {sentence}"), help));
+            }
+        }
+        Arc::new(engine)
     }
 
     fn log(&mut self, file: &File, default: &LogSettings) -> LogSettings {
@@ -325,9 +346,8 @@ fn is_filter(text: &str) -> bool {
     })
 }
 
-/// A duration such as `5m`, `1h 30m` or `14d` (a day has 24 hours).
+/// A duration such as `5m`, `1h 30m` or `14d` (a day has 24 hours); the same in every section.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let span: jiff::Span = text.parse().ok()?;
-    let days = jiff::SpanRelativeTo::days_are_24_hours();
-    Duration::try_from(span.to_duration(days).ok()?).ok()
+    let millis = DurationMs::parse(text).ok()?.0;
+    Some(Duration::from_millis(millis.unsigned_abs()))
 }

@@ -6,6 +6,9 @@ use serde_saphyr::Error;
 
 use super::error::Finding;
 use super::scalar::Leaf;
+use crate::engine::limits::Limits;
+use crate::engine::rule::Rules;
+use crate::engine::score::Scoring;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -26,9 +29,17 @@ pub struct File {
     /// Personal data.
     #[serde(deserialize_with = "section")]
     pub privacy: PrivacyFile,
-    /// Limits of the process.
+    /// Limits per account and shard, checked by the engine.
     #[serde(deserialize_with = "section")]
-    pub limits: LimitsFile,
+    pub limits: Limits,
+    /// Added to UTC before the day is taken.
+    pub day_offset: Option<Leaf>,
+    /// Scorecards and bands, checked by the engine.
+    #[serde(deserialize_with = "section")]
+    pub scoring: Option<Scoring>,
+    /// Thresholds of the rules, checked by the engine.
+    #[serde(deserialize_with = "section")]
+    pub rules: Rules,
     /// Longest time between commits.
     pub commit_interval: Option<Leaf>,
     /// Time for one round of checkpoint pages.
@@ -110,6 +121,12 @@ pub struct NamesFile {
 pub struct HttpFile {
     /// Address and port.
     pub listen: Option<Leaf>,
+    /// Largest request body.
+    pub request_bytes: Option<Leaf>,
+    /// Requests waiting for their write.
+    pub queued_requests: Option<Leaf>,
+    /// Records that may wait in a ready instance.
+    pub ready_lag_records: Option<Leaf>,
 }
 
 /// `clock`
@@ -130,18 +147,6 @@ pub struct ClockFile {
 pub struct PrivacyFile {
     /// Where the pseudonym key lies.
     pub person_key_file: Option<Leaf>,
-}
-
-/// `limits`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsFile {
-    /// Largest request body.
-    pub request_bytes: Option<Leaf>,
-    /// Requests waiting for their write.
-    pub queued_requests: Option<Leaf>,
-    /// Records that may wait in a ready instance.
-    pub ready_lag_records: Option<Leaf>,
 }
 
 /// `log`

@@ -2,8 +2,8 @@
 //! [`Config`]. Everything that is wrong is said at once, each with file, line, column, the
 //! offending place and what to do next ([`error`]).
 //!
-//! The commented default file is `defaults.yaml`; `config defaults` prints it, and a test holds
-//! it to [`Config::default`] and to the file shape, so the manual cannot drift from the code.
+//! `config defaults` prints `defaults.yaml` and the engine's own sections; a test holds that to
+//! [`Config::default`] and to the file shape, so the manual cannot drift from the code.
 //!
 //! This room reads no files besides the configuration itself, no clock, and starts nothing.
 //!
@@ -16,6 +16,7 @@ pub mod error;
 pub mod file;
 mod scalar;
 mod show;
+mod tree;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -27,9 +28,10 @@ use crate::engine::event::Kind;
 
 pub use check::parse_duration;
 pub use error::ConfigError;
+pub use show::defaults_yaml;
 
-/// The whole default configuration, commented, as `config defaults` prints it.
-pub const DEFAULTS_YAML: &str = include_str!("defaults.yaml");
+/// The first part of the default configuration: the settings of the process.
+const DEFAULTS_YAML: &str = include_str!("defaults.yaml");
 
 /// Partitions of every topic in the embedded log. Fixed when a data directory is created.
 pub const PARTITIONS: u32 = 4;
@@ -52,11 +54,11 @@ pub const DEFAULT_LATENESS: Duration = Duration::from_secs(5);
 pub const DEFAULT_SKEW_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Default of `privacy.person_key_file`, inside the data directory.
 pub const DEFAULT_PERSON_KEY_FILE: &str = "person.key";
-/// Default of `limits.request_bytes`.
+/// Default of `http.request_bytes`.
 pub const DEFAULT_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
-/// Default of `limits.queued_requests`.
+/// Default of `http.queued_requests`.
 pub const DEFAULT_QUEUED_REQUESTS: u32 = 64;
-/// Default of `limits.ready_lag`.
+/// Default of `http.ready_lag_records`.
 pub const DEFAULT_READY_LAG_RECORDS: u64 = 50_000;
 /// Default of `commit_interval`.
 pub const DEFAULT_COMMIT_INTERVAL: Duration = Duration::from_millis(50);
@@ -80,15 +82,13 @@ pub struct Config {
     pub clock: Clock,
     /// Where the key of the person pseudonyms lies. Relative paths are inside the data directory.
     pub person_key_file: PathBuf,
-    /// Limits of the process's own queues.
-    pub limits: Limits,
     /// Longest time between two commits while there is something to commit.
     pub commit_interval: Duration,
     /// Time in which every changed page is written once.
     pub checkpoint_round: Duration,
     /// Logging.
     pub log: LogSettings,
-    /// What decides: scorecards, rules, limits of accounts.
+    /// What decides: scorecards, rules, limits of accounts, where the day begins.
     pub engine: Arc<EngineConfig>,
 }
 
@@ -159,6 +159,12 @@ pub const fn input_base(kind: Kind) -> &'static str {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Largest body of one request.
+    pub request_bytes: usize,
+    /// Requests that may wait for their durable write before new ones get 429.
+    pub queued_requests: usize,
+    /// The instance is ready when at most this many records wait for the worker.
+    pub ready_lag_records: u64,
 }
 
 /// What moves a shard's clock.
@@ -179,17 +185,6 @@ pub struct Clock {
     pub lateness: Duration,
     /// How far an event may lie after the timestamp of its record.
     pub skew_limit: Duration,
-}
-
-/// See `limits` in `defaults.yaml`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Largest body of one request.
-    pub request_bytes: usize,
-    /// Requests that may wait for their durable write before new ones get 429.
-    pub queued_requests: usize,
-    /// The instance is ready when at most this many records wait for the worker.
-    pub ready_lag_records: u64,
 }
 
 /// How log lines look.
@@ -220,18 +215,18 @@ impl Default for Config {
                 retention_dead_letters: DEFAULT_RETENTION_DEAD_LETTERS,
             },
             topics: Topics::with_prefix(DEFAULT_TOPIC_PREFIX),
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_HTTP_PORT)) },
+            http: Http {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_HTTP_PORT)),
+                request_bytes: DEFAULT_REQUEST_BYTES as usize,
+                queued_requests: DEFAULT_QUEUED_REQUESTS as usize,
+                ready_lag_records: DEFAULT_READY_LAG_RECORDS,
+            },
             clock: Clock {
                 mode: ClockMode::Wall,
                 lateness: DEFAULT_LATENESS,
                 skew_limit: DEFAULT_SKEW_LIMIT,
             },
             person_key_file: PathBuf::from(DEFAULT_PERSON_KEY_FILE),
-            limits: Limits {
-                request_bytes: DEFAULT_REQUEST_BYTES as usize,
-                queued_requests: DEFAULT_QUEUED_REQUESTS as usize,
-                ready_lag_records: DEFAULT_READY_LAG_RECORDS,
-            },
             commit_interval: DEFAULT_COMMIT_INTERVAL,
             checkpoint_round: DEFAULT_CHECKPOINT_ROUND,
             log: LogSettings { format: LogFormat::Text, level: DEFAULT_LOG_LEVEL.to_owned() },
@@ -255,7 +250,7 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
         let shape = file::parse(text).map_err(|finding| ConfigError::wrong(name, text, vec![finding]))?;
-        check::check(&shape, env).map_err(|findings| ConfigError::wrong(name, text, findings))
+        check::check(&shape, text, env).map_err(|findings| ConfigError::wrong(name, text, findings))
     }
 
     /// The file that holds the key of the person pseudonyms.

@@ -105,7 +105,7 @@ async fn read_body(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<B
             StatusCode::PAYLOAD_TOO_LARGE,
             "urn:accountpulse:problem:too-large",
             "Body too large",
-            format!("a request may have {limit} bytes (limits.request_bytes); send several smaller ones"),
+            format!("a request may have {limit} bytes (http.request_bytes); send several smaller ones"),
         )
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
