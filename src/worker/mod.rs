@@ -45,6 +45,9 @@ mod settings;
 mod status;
 mod step;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -203,8 +206,8 @@ pub struct Worker<L: Log> {
     first: u32,
     /// Average size of a committed effect.
     effect_bytes: usize,
-    /// Highest config epoch of a shard this worker had.
-    config_epoch: Option<u64>,
+    /// Config epoch of every shard this worker had.
+    config_epochs: BTreeMap<u32, u64>,
 }
 
 /// Assumed size of an effect until some were committed.
@@ -237,7 +240,7 @@ impl<L: Log> Worker<L> {
                 engine: config.state_version(),
             },
             config_version: config.version(),
-            config_epoch: settings.known_epoch,
+            config_epochs: settings.known_epochs.clone(),
             settings,
             config,
             intake,
@@ -268,9 +271,9 @@ impl<L: Log> Worker<L> {
         std::mem::take(&mut self.counts)
     }
 
-    /// The highest config epoch this worker has seen with its own config; hand it to the worker
-    /// that replaces this one ([`WorkerSettings::known_epoch`]).
-    pub fn config_epoch(&self) -> Option<u64> {
-        self.config_epoch
+    /// The config epoch of every shard this worker had under its own config; hand them to the
+    /// worker that replaces this one ([`WorkerSettings::known_epochs`]).
+    pub fn config_epochs(&self) -> &BTreeMap<u32, u64> {
+        &self.config_epochs
     }
 }

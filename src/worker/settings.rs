@@ -1,6 +1,7 @@
 //! What the owner of a worker decides: topics, limits, intervals. Every limit has a name, a unit
 //! and a default here. This room must not read files: `config/` checks, the app hands over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::breaker::BreakerLimits;
@@ -106,10 +107,10 @@ pub struct WorkerSettings {
     pub retry_ms: i64,
     /// When an input partition is held.
     pub breaker: BreakerLimits,
-    /// The config epoch that this process reached before (from [`super::Worker::config_epoch`]
-    /// of the worker this one replaces). A shard with a later epoch and another config has been
-    /// taken over by a newer config and is given up.
-    pub known_epoch: Option<u64>,
+    /// The config epochs this process reached before, by shard (from
+    /// [`super::Worker::config_epochs`] of the worker this one replaces). A shard with a later
+    /// epoch and another config has been taken over by a newer config and is given up.
+    pub known_epochs: BTreeMap<u32, u64>,
     /// Evaluate every account after a recovery and refuse the shard if anything comes out. Costs
     /// a full evaluation: for tests.
     pub audit_restores: bool,
@@ -142,7 +143,7 @@ impl WorkerSettings {
             restore_stall_ms: DEFAULT_RESTORE_STALL_MS,
             retry_ms: DEFAULT_RETRY_MS,
             breaker: BreakerLimits::default(),
-            known_epoch: None,
+            known_epochs: BTreeMap::new(),
             audit_restores: false,
             planted: None,
         }

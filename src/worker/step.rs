@@ -195,6 +195,7 @@ impl<L: Log> Worker<L> {
             config_version: &self.config_version,
             intake: &self.intake,
             identity: &self.identity,
+            known_epochs: &self.config_epochs,
             wall_ms: now.wall_ms,
         };
         let step = restore.step(&mut self.log, &context);
@@ -205,8 +206,8 @@ impl<L: Log> Worker<L> {
             RestoreStep::Finished => {
                 self.shards = std::mem::take(&mut restore.done);
                 self.refused = std::mem::take(&mut restore.refused);
-                let epochs = self.shards.values().map(|owned| owned.config_epoch);
-                self.config_epoch = epochs.max().max(self.config_epoch);
+                let epochs = self.shards.values().map(|owned| (owned.partition, owned.config_epoch));
+                self.config_epochs.extend(epochs);
                 self.next_commit_ms = now.wall_ms;
                 self.phase = Phase::Assigning;
                 Ok(Wake::Immediately)

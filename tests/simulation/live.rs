@@ -297,7 +297,7 @@ fn a_changed_config_is_applied_once_and_an_old_one_gives_way() {
     assert_eq!(live.shard_record().config_epoch, 1);
 
     let old = Arc::clone(&live.config);
-    let old_epoch = live.worker.as_ref().unwrap().config_epoch();
+    let old_epochs = live.worker.as_ref().unwrap().config_epochs().clone();
     let mut changed = EngineConfig::clone(&old);
     changed.rules.inactivity.enabled = false;
     live.worker = None;
@@ -310,7 +310,7 @@ fn a_changed_config_is_applied_once_and_an_old_one_gives_way() {
 
     live.worker = None;
     live.config = old;
-    live.settings.known_epoch = old_epoch;
+    live.settings.known_epochs = old_epochs;
     live.start();
     live.settle();
     assert!(live.refusal().unwrap().contains("config epoch 2 of another config"), "{:?}", live.refusal());

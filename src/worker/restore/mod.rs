@@ -49,6 +49,8 @@ pub(super) struct RestoreContext<'c> {
     pub config_version: &'c str,
     pub intake: &'c Intake,
     pub identity: &'c StateIdentity,
+    /// Config epochs this process reached, by shard.
+    pub known_epochs: &'c BTreeMap<u32, u64>,
     pub wall_ms: i64,
 }
 

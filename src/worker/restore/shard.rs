@@ -193,7 +193,7 @@ impl ShardRestore {
     /// A config that this process had already replaced came back with a later epoch: the newer
     /// config lives elsewhere, and two must not take turns.
     fn superseded(&self, load: &Load, context: &RestoreContext<'_>) -> Option<RestoreRefusal> {
-        let known = context.settings.known_epoch?;
+        let known = *context.known_epochs.get(&self.partition)?;
         let recorded = load.record.config_epoch;
         (load.record.config_version != context.config_version && recorded > known)
             .then_some(RestoreRefusal::Superseded { partition: self.partition, recorded, known })
