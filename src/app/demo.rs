@@ -1,6 +1,6 @@
 //! The made-up company of `demo`: what it is, how far its history is loaded, what it does now.
-//! `demo.json` in the data directory keeps the first two, so that a later start goes on with the
-//! same company where the last one stopped.
+//! `demo.json` in the data directory keeps what it is; how far it is loaded stands in the log
+//! itself, so a crash repeats and loses nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::topics;
 use crate::config::PARTITIONS;
+use crate::engine::event::Kind;
 use crate::engine::partition::partition_of;
 use crate::log::TopicPartition;
 use crate::log::local::{AppendRecord, LocalError, LocalStore};
@@ -30,9 +31,7 @@ pub struct DemoState {
     pub max_events: usize,
     /// End of history, UTC milliseconds.
     pub end_ms: i64,
-    /// Events of history that are durable.
-    pub loaded: u64,
-    /// Whether all of history is.
+    /// Whether all of history is in the log.
     pub complete: bool,
 }
 
@@ -84,18 +83,19 @@ impl DemoState {
         Company::new(options)
     }
 
-    /// Loads what is missing of history. `progress` hears how many events are durable and answers
-    /// whether to go on. A crash between a write and its note repeats one batch, which is
-    /// recognised as repeated.
+    /// Loads what is missing of history; `progress` hears how many events are durable. Each write
+    /// is durable as a whole, and nothing else writes before history is complete: so the number
+    /// of records in the log is the number of events loaded.
     pub fn load_history(
         &mut self,
         company: &Company,
         store: &LocalStore,
         data_dir: &Path,
-        progress: &mut dyn FnMut(u64) -> bool,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<(), DemoError> {
         self.save(data_dir)?;
-        let mut events = company.history().skip(usize::try_from(self.loaded).unwrap_or(usize::MAX));
+        let mut loaded = appended(store)?;
+        let mut events = company.history().skip(usize::try_from(loaded).unwrap_or(usize::MAX));
         loop {
             let batch: Vec<AppendRecord> =
                 events.by_ref().take(LOAD_BATCH).map(|event| record(&event)).collect();
@@ -103,14 +103,22 @@ impl DemoState {
                 self.complete = true;
                 return self.save(data_dir);
             }
-            self.loaded += batch.len() as u64;
+            loaded += batch.len() as u64;
             store.append(batch)?;
-            self.save(data_dir)?;
-            if !progress(self.loaded) {
-                return Ok(());
-            }
+            progress(loaded);
         }
     }
+}
+
+/// Records ever appended to the input topics.
+pub fn appended(store: &LocalStore) -> Result<u64, DemoError> {
+    let mut sum = 0;
+    for topic in Kind::ALL.map(topics::input) {
+        for partition in 0..PARTITIONS {
+            sum += store.watermarks(TopicPartition { topic, partition })?.end;
+        }
+    }
+    Ok(sum)
 }
 
 /// Writes live events.

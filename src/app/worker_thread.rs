@@ -94,7 +94,7 @@ impl Parts {
             let began_ms = clock::wall_ms();
             let ended = self.drive(&mut worker, stopped);
             self.report(&mut worker);
-            self.settings.known_epoch = worker.config_epoch();
+            self.settings.known_epochs.clone_from(worker.config_epochs());
             let Ended::Rebuild(reason) = ended else { return };
             REBUILDS.add(&[], 1);
             if clock::wall_ms().saturating_sub(began_ms) > REBUILD_FORGIVEN_MS {

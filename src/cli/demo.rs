@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use self::board::Board;
 use super::run::not_started;
 use super::{Done, Exit, Failure, Global, print};
-use crate::app::demo::{DemoState, LiveFeed};
+use crate::app::demo::{DemoState, LiveFeed, appended};
 use crate::app::running::{self, Running};
 use crate::app::store::RunningLog;
 use crate::clock;
@@ -66,7 +66,6 @@ pub fn run(args: &Args, global: &Global) -> Done {
         accounts: args.accounts as usize,
         max_events: args.events as usize,
         end_ms: clock::wall_ms(),
-        loaded: 0,
         complete: false,
     };
     let mut state = DemoState::load_or(&args.data, fresh).map_err(failed)?;
@@ -75,10 +74,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
     if !state.complete {
         let bar = print::bar(global, state.max_events as u64, "loading history", false);
         let store = Arc::clone(&opened.store);
-        let mut progress = |loaded| {
-            bar.set_position(loaded);
-            true
-        };
+        let mut progress = |loaded| bar.set_position(loaded);
         state.load_history(&company, &store, &args.data, &mut progress).map_err(failed)?;
         bar.finish_and_clear();
     }
@@ -90,7 +86,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
         opened.start(Some(Box::new(move |news| lock(&watching).hear(news)))).map_err(not_started)?;
     if !work_through(&instance, global) {
         lock(&board).go_live();
-        introduce(&instance, args, state.loaded);
+        introduce(&instance, args)?;
         live(&instance, &company)?;
     }
     instance.stop();
@@ -136,15 +132,17 @@ fn work_through(instance: &Running, global: &Global) -> bool {
     }
 }
 
-fn introduce(instance: &Running, args: &Args, loaded: u64) {
+fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
+    let events = appended(&instance.store).map_err(failed)?;
     let (url, data) = (&instance.url, args.data.display());
     anstream::println!(
-        "\n{loaded} events of history are in; live events come now.\n\n  \
+        "\n{events} events are in; live events come now.\n\n  \
          metrics   {url}/metrics\n  health    {url}/readyz?verbose\n  data      {data}\n\n  \
          Try in another terminal:\n    accountpulse tail risks --follow --data {data}\n    \
          accountpulse explain ACCOUNT --data {data}\n\n\
          Risks as they start, change and end (Ctrl-C ends; the same command goes on):"
     );
+    Ok(())
 }
 
 /// Writes live events when they are due, until told to end.
