@@ -16,3 +16,10 @@ pub fn wall_ms() -> i64 {
 pub fn monotonic() -> Instant {
     Instant::now()
 }
+
+/// Lets time pass before another attempt. Only for programs at the edge that have nothing else to
+/// wait for; whatever can be told of a change waits for that.
+#[allow(clippy::disallowed_methods, reason = "a client that backs off has nothing to wait for but time")]
+pub fn pause(longest: std::time::Duration) {
+    std::thread::sleep(longest);
+}

@@ -1,0 +1,120 @@
+//! Follows our own risks topic from where it stood at the start, as any other reader would: each
+//! committed transition is counted and handed to whoever watches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::store::RunningLog;
+use crate::ingest::{OutputTopic, Outputs, Store, StoreError};
+use crate::log::local::LocalStore;
+use crate::telemetry::catalogue::RISKS_PUBLISHED;
+
+/// How soon a stop is noticed.
+const WAIT: Duration = Duration::from_millis(200);
+/// About how much is read at once.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// What a watcher needs of a risk transition.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RiskNews {
+    /// Stable id of the episode.
+    pub id: String,
+    /// The account.
+    pub account_id: String,
+    /// Its display name.
+    pub account_name: Option<String>,
+    /// Rule key.
+    pub rule: String,
+    /// The rule's name for people.
+    pub title: String,
+    /// `started`, `resolved` and so on.
+    pub transition: String,
+    /// `low` to `critical`.
+    pub severity: String,
+    /// When it happened, RFC 3339.
+    pub at: String,
+    /// Whether it is history.
+    pub backfill: bool,
+    /// What happened, in a sentence.
+    pub what: String,
+    /// The score then.
+    pub score_hundredths: Option<i16>,
+    /// Money at stake per year.
+    pub money_at_stake: Option<MoneyNews>,
+    /// Who is in charge.
+    pub owner: Option<String>,
+    /// What to do.
+    pub play: String,
+}
+
+/// An amount.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MoneyNews {
+    /// Minor units per year.
+    pub annual_minor: i64,
+    /// Currency.
+    pub currency: String,
+}
+
+/// Receives each transition, in commit order per partition.
+pub type Watcher = Box<dyn FnMut(&RiskNews) + Send>;
+
+/// The running follower.
+pub struct Follower {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Starts at the present end of the topic.
+    pub fn start(store: Arc<LocalStore>, mut watcher: Option<Watcher>) -> Result<Follower, StoreError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let log = RunningLog(store);
+        let mut next: Vec<u64> = log.bounds(OutputTopic::Risks)?.iter().map(|(_, end)| *end).collect();
+        let thread = std::thread::spawn(move || {
+            while !stopping.load(Ordering::Relaxed) {
+                let seen = log.changes();
+                match read(&log, &mut next, watcher.as_mut()) {
+                    Ok(0) => log.wait(seen, WAIT),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "the risks topic cannot be followed any more");
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Follower { stop, thread })
+    }
+
+    /// Ends it.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that follows the risks ended with a panic");
+        }
+    }
+}
+
+fn read(log: &RunningLog, next: &mut [u64], mut watcher: Option<&mut Watcher>) -> Result<usize, StoreError> {
+    let mut count = 0;
+    for (partition, position) in (0u32..).zip(next) {
+        let (records, after) = log.read(OutputTopic::Risks, partition, *position, READ_BYTES)?;
+        *position = after;
+        for value in records.iter().filter_map(|record| record.value.as_deref()) {
+            // Written by this very program; what it cannot read it does not count.
+            let Ok(news) = serde_json::from_slice::<RiskNews>(value) else { continue };
+            RISKS_PUBLISHED.add(&[&news.rule, &news.severity, &news.transition], 1);
+            if let Some(watcher) = &mut watcher {
+                watcher(&news);
+            }
+        }
+        count += records.len();
+    }
+    Ok(count)
+}

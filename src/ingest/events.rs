@@ -1,0 +1,235 @@
+//! `POST /v1/events`: one event (JSON) or many (NDJSON, one JSON object a line). The input topics
+//! of the embedded log hold JSON, so protobuf is answered 415.
+//!
+//! Every line is judged by the decoder before anything is written. Good lines are written in one
+//! durable append and bad ones are reported, each with its index, its reason code and a sentence:
+//! 200 when all were accepted, 207 when some were, 422 when none was. 429 means that nothing was
+//! looked at: wait for `Retry-After` and send the same again.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Problem, problem_json};
+use super::{NewRecord, Shared, StoreError};
+use crate::clock;
+use crate::engine::event::{Encoding, Intake, Kind, MAX_EVENT_BYTES, RawRecord, Refusal, decode_json};
+use crate::engine::partition::partition_of;
+use crate::telemetry::catalogue::{INGEST_EVENTS, INGEST_REFUSED, INGEST_THROTTLED};
+
+/// Refused lines that are listed one by one; the rest is counted.
+pub const REFUSED_LISTED_MAX: usize = 100;
+
+/// What became of a request's events.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Events that are durable now.
+    pub accepted: u64,
+    /// Events that were refused and not written.
+    pub refused: u64,
+    /// The first [`REFUSED_LISTED_MAX`] of them.
+    pub refusals: Vec<RefusedLine>,
+}
+
+/// One refused event.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedLine {
+    /// Its index in the request, from 0; empty lines count.
+    pub index: u64,
+    /// The reason code, from a closed set.
+    pub reason: String,
+    /// What is wrong, in a sentence.
+    pub message: String,
+}
+
+/// How a body is cut into events.
+#[derive(Clone, Copy)]
+enum Form {
+    One,
+    Lines,
+}
+
+/// The handler.
+pub async fn post_events(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let form = form_of(&headers)?;
+    // The permit is taken before the body is read: a full queue costs no memory.
+    let Ok(permit) = Arc::clone(&shared.queue).try_acquire_owned() else {
+        INGEST_THROTTLED.add(&[], 1);
+        return Err(throttled());
+    };
+    let body = read_body(&shared, &headers, body).await?;
+    let worked = tokio::task::spawn_blocking(move || {
+        let outcome = accept(&shared, form, &body);
+        drop(permit);
+        outcome
+    });
+    match worked.await {
+        Ok(Ok(summary)) => Ok(answer(&summary)),
+        Ok(Err(StoreError::Busy)) => {
+            INGEST_THROTTLED.add(&[], 1);
+            Err(throttled())
+        }
+        Ok(Err(StoreError::Failed { detail })) => Err(unavailable(detail)),
+        Err(_) => Err(unavailable("the request was interrupted".to_owned())),
+    }
+}
+
+fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media.as_str() {
+        "application/json" => Ok(Form::One),
+        "application/x-ndjson" | "application/jsonl" => Ok(Form::Lines),
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "urn:accountpulse:problem:media-type",
+            "Unknown Content-Type",
+            "send application/json (one event) or application/x-ndjson (one event a line)",
+        )),
+    }
+}
+
+async fn read_body(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let limit = shared.request_bytes;
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:accountpulse:problem:too-large",
+            "Body too large",
+            format!("a request may have {limit} bytes (http.request_bytes); send several smaller ones"),
+        )
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > limit) {
+        return Err(too_large());
+    }
+    // Besides the limit, only a client that went away makes this fail, and it hears no answer.
+    axum::body::to_bytes(body, limit).await.map_err(|_| too_large())
+}
+
+/// Judges every event and writes the good ones.
+fn accept(shared: &Shared, form: Form, body: &[u8]) -> Result<Summary, StoreError> {
+    let now_ms = clock::wall_ms();
+    let mut batch = Batch::default();
+    match form {
+        Form::One => batch.take(&shared.intake, 0, body, now_ms),
+        Form::Lines => {
+            for (index, line) in (0u64..).zip(body.split(|byte| *byte == b'\n')) {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                if !line.iter().all(u8::is_ascii_whitespace) {
+                    batch.take(&shared.intake, index, line, now_ms);
+                }
+            }
+        }
+    }
+    let mut by_kind = [0u64; Kind::ALL.len()];
+    for record in &batch.records {
+        by_kind[record.kind as usize] += 1; // the discriminants are 0..ALL.len()
+    }
+    batch.summary.accepted = batch.records.len() as u64;
+    if !batch.records.is_empty() {
+        shared.store.append(batch.records)?;
+    }
+    for (kind, count) in Kind::ALL.into_iter().zip(by_kind).filter(|(_, count)| *count > 0) {
+        INGEST_EVENTS.add(&[kind.name()], count);
+    }
+    Ok(batch.summary)
+}
+
+/// A request's events while they are judged.
+#[derive(Default)]
+struct Batch {
+    records: Vec<NewRecord>,
+    summary: Summary,
+}
+
+impl Batch {
+    fn take(&mut self, intake: &Intake, index: u64, value: &[u8], now_ms: i64) {
+        match admit(intake, value, now_ms) {
+            Ok(record) => self.records.push(record),
+            Err(refusal) => {
+                INGEST_REFUSED.add(&[refusal.reason.code()], 1);
+                self.summary.refused += 1;
+                if self.summary.refusals.len() < REFUSED_LISTED_MAX {
+                    self.summary.refusals.push(RefusedLine {
+                        index,
+                        reason: refusal.reason.code().to_owned(),
+                        message: refusal.message,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The record of an event that the worker will accept too: once the key is known, exactly the
+/// worker's own judgement is asked for.
+fn admit(intake: &Intake, value: &[u8], now_ms: i64) -> Result<NewRecord, Refusal> {
+    let raw = RawRecord {
+        key: None,
+        value: Some(value),
+        timestamp_ms: now_ms,
+        partition: 0,
+        encoding: Encoding::Json,
+    };
+    if value.len() > MAX_EVENT_BYTES {
+        intake.decode(raw)?;
+    }
+    let event = decode_json(value, &intake.person_key)?;
+    let key = event.account.as_bytes();
+    let partition = partition_of(key, intake.partitions);
+    intake.decode(RawRecord { key: Some(key), partition, ..raw })?;
+    Ok(NewRecord { kind: event.kind(), partition, key: key.to_vec(), value: value.to_vec() })
+}
+
+fn answer(summary: &Summary) -> Response {
+    if summary.refused == 0 {
+        return (StatusCode::OK, axum::Json(summary)).into_response();
+    }
+    if summary.accepted > 0 {
+        return (StatusCode::MULTI_STATUS, axum::Json(summary)).into_response();
+    }
+    #[derive(Serialize)]
+    struct AllRefused<'a> {
+        #[serde(flatten)]
+        problem: Problem,
+        #[serde(flatten)]
+        summary: &'a Summary,
+    }
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let problem = Problem::new(
+        status,
+        "urn:accountpulse:problem:refused",
+        "Refused",
+        "no event was accepted; see `refusals` for the reason of each",
+    );
+    problem_json(status, &AllRefused { problem, summary })
+}
+
+fn throttled() -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "urn:accountpulse:problem:busy",
+        "Too many requests wait",
+        "nothing of this request was written; send the same again after Retry-After seconds",
+    )
+}
+
+fn unavailable(detail: String) -> Problem {
+    tracing::error!(detail, "events could not be written");
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "urn:accountpulse:problem:log",
+        "The log does not answer",
+        "the events may or may not have been written; send the same again, a repeated event changes nothing",
+    )
+}

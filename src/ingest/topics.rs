@@ -1,0 +1,216 @@
+//! `GET /v1/topics/{topic}`: published records as NDJSON, one object a line, with a long poll.
+//!
+//! ```text
+//! from=beginning | end | 0:17,1:3   where to start (default beginning); partitions that are not
+//!                                   named start at their beginning
+//! last=N                            instead of from: about the last N of every partition
+//! follow=SECONDS                    wait that long for the first record
+//! ```
+//!
+//! The header `accountpulse-next` holds the `from` of the next request.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::problem::Problem;
+use super::{OutputTopic, Outputs, Shared, Store, StoreError, Stored};
+use crate::clock;
+
+/// Longest wait for a first record.
+pub const FOLLOW_MAX_SECS: u64 = 60;
+/// About how much one answer holds per partition.
+const PARTITION_BYTES_MAX: usize = 1024 * 1024;
+/// A waiting request looks that often whether the instance is stopping.
+const WAIT_SLICE: Duration = Duration::from_millis(500);
+/// Where the next request starts.
+pub const NEXT_HEADER: &str = "accountpulse-next";
+
+/// The query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ask {
+    /// Where to start.
+    pub from: Option<String>,
+    /// About how many of the last records of each partition.
+    pub last: Option<u64>,
+    /// How many seconds to wait for the first record.
+    pub follow: Option<u64>,
+}
+
+/// The handler.
+pub async fn get_topic(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    query: Result<Query<Ask>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Some(topic) = OutputTopic::from_name(&name) else {
+        return Err(bad(StatusCode::NOT_FOUND, "the topics are scores, risks and dead-letters"));
+    };
+    let Ok(Query(ask)) = query else {
+        return Err(bad(StatusCode::BAD_REQUEST, "the parameters are from, last and follow"));
+    };
+    let store = Arc::clone(&shared.store);
+    let health = Arc::clone(&shared.health);
+    let stopping = move || health.stopping.load(std::sync::atomic::Ordering::Relaxed);
+    let worked = tokio::task::spawn_blocking(move || collect(store.as_ref(), topic, &ask, &stopping));
+    match worked.await {
+        Ok(Ok(page)) => Ok(answer(page)),
+        Ok(Err(Failure::Asked(sentence))) => Err(bad(StatusCode::BAD_REQUEST, sentence)),
+        Ok(Err(Failure::Store(error))) => Err(bad(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        Err(_) => Err(bad(StatusCode::SERVICE_UNAVAILABLE, "the request was interrupted")),
+    }
+}
+
+fn bad(status: StatusCode, detail: impl Into<String>) -> Problem {
+    Problem::new(status, "urn:accountpulse:problem:topic", "The topic cannot be read like this", detail)
+}
+
+fn answer(page: Page) -> Response {
+    let next = page.next_from();
+    let mut response = Body::from(page.lines).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    // Digits, colons and commas are always a header value.
+    if let Ok(value) = HeaderValue::from_str(&next) {
+        headers.insert(HeaderName::from_static(NEXT_HEADER), value);
+    }
+    response
+}
+
+/// Why there is no page of a topic.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Asked(&'static str),
+    /// The log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One page of a topic: lines, and where the next page starts.
+pub struct Page {
+    /// NDJSON.
+    pub lines: Vec<u8>,
+    /// Next offset per partition.
+    pub next: Vec<u64>,
+}
+
+impl Page {
+    /// The `from` of the next page.
+    pub fn next_from(&self) -> String {
+        let pairs = self.next.iter().enumerate().map(|(partition, offset)| format!("{partition}:{offset}"));
+        pairs.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Reads once, without waiting.
+pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &Ask) -> Result<Page, Failure> {
+    let mut next = start(&outputs.bounds(topic)?, ask)?;
+    let mut lines = Vec::new();
+    for (partition, position) in (0u32..).zip(&mut next) {
+        let (records, after) = outputs.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
+        *position = after;
+        for record in &records {
+            write_line(&mut lines, partition, record);
+        }
+    }
+    Ok(Page { lines, next })
+}
+
+/// Reads once, and again after every change until there is something or the wait is over.
+fn collect(
+    store: &dyn Store,
+    topic: OutputTopic,
+    ask: &Ask,
+    stopping: &dyn Fn() -> bool,
+) -> Result<Page, Failure> {
+    let wait = Duration::from_secs(ask.follow.unwrap_or(0).min(FOLLOW_MAX_SECS));
+    let began = clock::monotonic();
+    // `from=end` means the end as of the request, not as of the last look.
+    let mut ask = Ask { from: ask.from.clone(), last: ask.last, follow: None };
+    loop {
+        // Taken before reading: a change in between ends the wait at once.
+        let seen = store.changes();
+        let page = read_page(store, topic, &ask)?;
+        let left = wait.saturating_sub(clock::monotonic().duration_since(began));
+        if !page.lines.is_empty() || left.is_zero() || stopping() {
+            return Ok(page);
+        }
+        ask = Ask { from: Some(page.next_from()), last: None, follow: None };
+        store.wait(seen, left.min(WAIT_SLICE));
+    }
+}
+
+/// The position to start from, per partition.
+fn start(bounds: &[(u64, u64)], ask: &Ask) -> Result<Vec<u64>, Failure> {
+    if let Some(last) = ask.last {
+        return Ok(bounds.iter().map(|(first, end)| end.saturating_sub(last).max(*first)).collect());
+    }
+    let mut positions: Vec<u64> = bounds.iter().map(|(first, _)| *first).collect();
+    match ask.from.as_deref() {
+        None | Some("beginning") => {}
+        Some("end") => positions = bounds.iter().map(|(_, end)| *end).collect(),
+        Some(list) => {
+            let sentence = "`from` is beginning, end, or partition:offset pairs such as 0:17,1:3";
+            for pair in list.split(',') {
+                let pair = pair.split_once(':').ok_or(Failure::Asked(sentence))?;
+                let partition: usize = pair.0.parse().map_err(|_| Failure::Asked(sentence))?;
+                let offset: u64 = pair.1.parse().map_err(|_| Failure::Asked(sentence))?;
+                let slot = positions.get_mut(partition).ok_or(Failure::Asked("no such partition"))?;
+                *slot = offset.max(*slot);
+            }
+        }
+    }
+    Ok(positions)
+}
+
+/// One line of the answer.
+#[derive(Serialize)]
+struct Line<'a> {
+    partition: u32,
+    offset: u64,
+    timestamp_ms: i64,
+    key: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, Cow<'a, str>>,
+    value: Option<Value<'a>>,
+}
+
+/// A value that is JSON stands as it is, with the digits it was written with; others as text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'a> {
+    Json(&'a RawValue),
+    Text(Cow<'a, str>),
+}
+
+fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
+    let value = record.value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(raw) if !raw.get().contains('\n') => Value::Json(raw),
+        _ => Value::Text(String::from_utf8_lossy(bytes)),
+    });
+    let headers = record.headers.iter();
+    let line = Line {
+        partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: record.key.as_deref().map(String::from_utf8_lossy),
+        headers: headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value))).collect(),
+        value,
+    };
+    // Text and numbers always serialise, and a Vec takes every byte.
+    if serde_json::to_writer(&mut *out, &line).is_ok() {
+        out.push(b'\n');
+    }
+}

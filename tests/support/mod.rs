@@ -1,0 +1,129 @@
+//! The binary as a process: started on a directory of its own, stopped or killed, asked over HTTP.
+//! Nothing here sleeps: it waits for lines of output, for answers, for the end of processes.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use accountpulse::app::instance::Instance;
+use accountpulse::simulate::{Company, CompanyOptions, SimEvent};
+
+/// Requests for readiness before a test gives up; each takes about a millisecond or more.
+const READY_TRIES: usize = 200_000;
+
+/// A command of ours, without what the surroundings may have set.
+pub fn accountpulse(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_accountpulse"));
+    for variable in ["ACCOUNTPULSE_CONFIG", "ACCOUNTPULSE_DATA", "ACCOUNTPULSE_URL", "ACCOUNTPULSE_LOG"] {
+        command.env_remove(variable);
+    }
+    command.args(args);
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(args: &[&str]) -> Output {
+    accountpulse(args).output().unwrap()
+}
+
+/// Runs a command that must end with `code`; its standard output.
+pub fn expect(code: i32, args: &[&str]) -> String {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A running instance; killed when dropped.
+pub struct Process {
+    pub child: Child,
+    pub data: PathBuf,
+    pub url: String,
+}
+
+impl Process {
+    /// Starts `run` and waits until it listens.
+    pub fn start(data: &Path, more: &[&str]) -> Process {
+        let mut child = accountpulse(&["run", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"])
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        loop {
+            match lines.next() {
+                Some(Ok(line)) if line.contains("accountpulse runs") => break,
+                Some(Ok(line)) => said.push(line),
+                _ => panic!("the instance did not start: {said:#?}"),
+            }
+        }
+        // The pipe must be read, or a chatty process would stop at a full one.
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = Instance::read(data).unwrap().url;
+        Process { child, data: data.to_owned(), url }
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.get(format!("{}{path}", self.url)).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
+    /// Waits until it is ready and nothing waits.
+    pub fn settle(&self) {
+        for _ in 0..READY_TRIES {
+            if self.get("/readyz").0 == 200 && self.metric("accountpulse_records_waiting") == 0.0 {
+                return;
+            }
+        }
+        panic!("not ready: {}", self.get("/readyz?verbose").1);
+    }
+
+    /// Sum of all series of a metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").1;
+        let of_metric = |line: &&str| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+        text.lines().filter(of_metric).map(value).sum()
+    }
+
+    /// Sends a signal and waits for the end; the exit code.
+    pub fn end(mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A small made-up history that ends at a fixed instant.
+pub fn history(accounts: usize, days: u32, max_events: usize, end_ms: i64) -> Vec<SimEvent> {
+    let mut options = CompanyOptions::new(11, end_ms);
+    options.accounts = accounts;
+    options.history_days = days;
+    options.max_events = max_events;
+    Company::new(options).history().collect()
+}
+
+/// Writes events one per line.
+pub fn write_lines<'e>(path: &Path, events: impl Iterator<Item = &'e SimEvent>) {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    for event in events {
+        file.write_all(&event.json).unwrap();
+        file.write_all(b"\n").unwrap();
+    }
+    file.flush().unwrap();
+}
