@@ -7,6 +7,8 @@
 //! ACCOUNTPULSE_SIM_SEED=17 cargo test --test simulation -- one_seed one seed, with its trace
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 #[path = "simulation/faults.rs"]
 mod faults;
 #[path = "simulation/history.rs"]
@@ -84,18 +86,23 @@ fn replay_command(seed: u64) -> String {
 
 /// Runs seeds on all cores until `visit` says stop.
 fn each_seed(seeds: u64, planted: Option<Break>, visit: impl Fn(u64, Outcome) -> bool + Sync) {
+    in_parallel(seeds, |seed| visit(seed, run(seed, planted)));
+}
+
+/// Calls `work` with every number below `end` on all cores, until it says stop.
+fn in_parallel(end: u64, work: impl Fn(u64) -> bool + Sync) {
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= end {
                         return;
                     }
-                    if !visit(seed, run(seed, planted)) {
-                        next.store(seeds, Ordering::Relaxed);
+                    if !work(number) {
+                        next.store(end, Ordering::Relaxed);
                     }
                 }
             });
@@ -142,6 +149,45 @@ fn every_seed_tells_what_the_uninterrupted_run_tells() {
     let missing: Vec<&str> = faults::KINDS.into_iter().filter(|kind| !fired.contains_key(kind)).collect();
     assert!(missing.is_empty(), "these faults never fired: {missing:?}");
     assert!(counts.fallbacks > 0 && counts.reused > 0, "no fallback or no reuse of parked state");
+}
+
+/// Not by chance: one run per call of the uninterrupted run, with the crash right before it, so
+/// that no gap between two calls is left out, recovery and the closing of rounds included.
+#[test]
+fn a_crash_before_any_single_call_changes_nothing() {
+    let history = history::generate(0);
+    let calls = {
+        let mut world = World::quiet(0, &history);
+        world.run().unwrap();
+        world.calls()
+    };
+    let failures = Mutex::new(Vec::new());
+    in_parallel(calls, |at| {
+        let mut world = World::quiet(0, &history);
+        world.crash_at(at);
+        let result = world.run().and_then(|()| compare(expected(0), &told(&mut world, &history.accounts)));
+        if let Err(error) = result {
+            failures.lock().unwrap().push((at, error));
+        }
+        true
+    });
+    println!("{calls} calls, each with a crash before it");
+    let failures = failures.into_inner().unwrap();
+    assert!(calls > 500 && failures.is_empty(), "{} of {calls}: {:?}", failures.len(), failures.first());
+}
+
+/// An oracle that shares no code with the worker: the engine's own replay of the same history.
+#[test]
+fn the_worker_tells_what_a_replay_without_a_log_tells() {
+    for number in 0..HISTORIES {
+        let history = history::generate(number);
+        let mut world = World::quiet(number, &history);
+        world.set_lateness(0);
+        world.run().unwrap();
+        let found = told(&mut world, &history.accounts);
+        let by_replay = oracle::replay(&history);
+        assert_eq!(found.risks, by_replay, "history {number}");
+    }
 }
 
 #[test]

@@ -106,10 +106,10 @@ fn merge<'q, B: RecordBatch>(
         }
         if let Some(index) = heads.iter().position(|head| matches!(head, Head::Refused(_))) {
             let head = std::mem::replace(&mut heads[index], Head::Unread);
-            if let (Head::Refused(refusal), Some(queued)) = (head, queues[index].get(taken[index])) {
-                if put_aside(owned, index, &queued.record(), &refusal, context, counts) {
-                    taken[index] += 1;
-                }
+            if let (Head::Refused(refusal), Some(queued)) = (head, queues[index].get(taken[index]))
+                && put_aside(owned, index, &queued.record(), &refusal, context, counts)
+            {
+                taken[index] += 1;
             }
             continue;
         }

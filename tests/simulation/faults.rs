@@ -54,7 +54,7 @@ impl Plan {
         let ppm = *rng.pick(&[2_000, 6_000, 15_000]);
         // A third of the seeds is about rot: crashes and rotten values, little else.
         Plan {
-            rot_only: seed % 3 == 0,
+            rot_only: seed.is_multiple_of(3),
             rng,
             on: true,
             ppm,
@@ -252,11 +252,9 @@ fn rottable(broker: &SimBroker, partition: u32) -> Vec<(&'static str, Key)> {
     }
     // From round 1 on there must be two.
     let two = markers.iter().any(|(_, round)| *round >= Some(1));
-    if two && markers.iter().all(|(_, round)| round.is_some()) {
-        if let Some((slot, _)) = markers.iter().max_by_key(|(_, round)| *round) {
-            keys.push(("rot marker", Key::Marker(*slot)));
-        }
-    }
+    let sound = two && markers.iter().all(|(_, round)| round.is_some());
+    let newest = markers.iter().max_by_key(|(_, round)| *round).filter(|_| sound);
+    keys.extend(newest.map(|(slot, _)| ("rot marker", Key::Marker(*slot))));
     keys
 }
 

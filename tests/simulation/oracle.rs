@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use accountpulse::engine::Effects;
+use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
+use accountpulse::log::sim::SimRecord;
 use accountpulse::worker::{HEADER_CODE, HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC};
 use serde_json::Value;
 
-use super::world::{DEAD_LETTERS, RISKS, SCORES, World};
+use super::history::{History, PARTITIONS};
+use super::world::{DEAD_LETTERS, RISKS, SCORES, World, config, intake};
 
 /// The committed outputs and the final state.
 #[derive(PartialEq)]
@@ -55,6 +59,35 @@ pub fn told(world: &mut World, accounts: &[String]) -> Told {
         }
     }
     Told { risks, scores, dead_letters, accounts: exact }
+}
+
+/// The transitions of the same history through the engine's replay, which has no worker.
+pub fn replay(history: &History) -> BTreeMap<String, Vec<Value>> {
+    #[derive(Default)]
+    struct Sink(BTreeMap<String, Vec<Value>>);
+    impl ReplaySink for Sink {
+        fn effects(&mut self, effects: Effects) {
+            for risk in effects.risks {
+                let account = risk.account_id.clone();
+                self.0.entry(account).or_default().push(serde_json::to_value(&risk).unwrap());
+            }
+        }
+        fn refused(&mut self, _: Refused) {}
+    }
+    let options = ReplayOptions {
+        config: config(),
+        person_key: intake().person_key,
+        partitions: PARTITIONS,
+        lateness_ms: 0,
+        until_ms: Some(history.until_ms),
+    };
+    let lines = |topic: &Vec<Vec<SimRecord>>| {
+        let values = topic.iter().flatten().map(|record| record.value.clone().unwrap());
+        values.collect::<Vec<_>>().into_iter()
+    };
+    let mut sink = Sink::default();
+    Replay::new(options, history.records.iter().map(lines).collect()).run(&mut sink);
+    sink.0
 }
 
 /// The first difference, in words.

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use accountpulse::engine::EngineConfig;
 use accountpulse::engine::event::{Encoding, Intake, PersonKey};
 use accountpulse::engine::time::DurationMs;
-use accountpulse::log::sim::{SimBroker, SimLog, SimOptions, SimTopic};
+use accountpulse::log::sim::{Fault, SimBroker, SimLog, SimOptions, SimTopic};
 use accountpulse::log::{TopicId, TopicPartition};
 use accountpulse::worker::format::{Key, ShardRecord, decode};
 use accountpulse::worker::{
@@ -54,6 +55,8 @@ pub struct World {
     until_ms: i64,
     planted: Option<Break>,
     audit: bool,
+    lateness_ms: i64,
+    calls: Arc<AtomicU64>,
     open_since: BTreeMap<(String, u64), i64>,
     pub counts: WorkerCounts,
     pub trace: String,
@@ -124,7 +127,9 @@ impl World {
             step: 0,
             until_ms: history.until_ms,
             planted,
-            audit: seed % 2 == 0,
+            audit: seed.is_multiple_of(2),
+            lateness_ms: LATENESS_MS,
+            calls: Arc::new(AtomicU64::new(0)),
             open_since: BTreeMap::new(),
             counts: WorkerCounts::default(),
             trace: String::new(),
@@ -135,9 +140,27 @@ impl World {
     pub fn quiet(seed: u64, history: &History) -> Self {
         let mut world = World::new(seed, history, None);
         world.seats.truncate(1);
-        world.plan.lock().unwrap().on = false;
         world.broker.set_auto_markers(true);
+        world.crash_at(u64::MAX);
         world
+    }
+
+    /// Crashes the member that makes this call, instead of every other fault; counts calls.
+    pub fn crash_at(&mut self, index: u64) {
+        let calls = Arc::clone(&self.calls);
+        self.broker.set_hook(Box::new(move |site| {
+            calls.fetch_max(site.index + 1, Ordering::Relaxed);
+            if site.index == index { Fault::Crash } else { Fault::None }
+        }));
+    }
+
+    /// How many calls the members have made.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub fn set_lateness(&mut self, ms: i64) {
+        self.lateness_ms = ms;
     }
 
     pub fn fired(&self) -> BTreeMap<&'static str, u64> {
@@ -145,7 +168,7 @@ impl World {
     }
 
     fn settings(&self) -> WorkerSettings {
-        let mut settings = settings(ClockMode::Event { lateness_ms: LATENESS_MS });
+        let mut settings = settings(ClockMode::Event { lateness_ms: self.lateness_ms });
         settings.until_ms = Some(self.until_ms);
         settings.poll_wait = Duration::ZERO;
         settings.commit_interval_ms = 8;
@@ -297,7 +320,7 @@ impl World {
 
     /// The broker's transaction timeout.
     fn end_old_transactions(&mut self) {
-        if self.step % 16 != 0 {
+        if !self.step.is_multiple_of(16) {
             return;
         }
         let timeout_ms = TRANSACTION_TIMEOUTS_MS[(self.seed / 2) as usize % TRANSACTION_TIMEOUTS_MS.len()];
@@ -316,7 +339,7 @@ impl World {
 
     /// Every shard's record says that time has passed to the end.
     pub fn is_complete(&self) -> bool {
-        if self.step % 64 != 0 {
+        if !self.step.is_multiple_of(64) || !self.seems_complete() {
             return false;
         }
         let mut clocks: BTreeMap<u32, i64> = BTreeMap::new();
@@ -331,6 +354,13 @@ impl World {
             }
         }
         clocks.len() == PARTITIONS as usize && clocks.values().all(|clock| *clock >= self.until_ms)
+    }
+
+    /// A cheap look first: some worker's clock has come to the end.
+    fn seems_complete(&self) -> bool {
+        let workers = self.seats.iter().filter_map(|seat| seat.worker.as_ref());
+        let mut clocks = workers.flat_map(|worker| worker.status().shards).map(|shard| shard.clock_ms);
+        clocks.any(|clock| clock >= Some(self.until_ms))
     }
 
     /// An account as some live worker has it.

@@ -10,7 +10,8 @@ pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
     title: "payment is late",
     definition: "an invoice is unpaid 10 days after its due date; high from 30 days, critical from 60",
     play: "ask finance and the sponsor whether it is a dispute, a process or a decision",
-    reads: Touch::INVOICES.or(Touch::TIME),
+    // Contracts decide the account's currency, and with it the amounts in the evidence.
+    reads: Touch::INVOICES.or(Touch::CONTRACTS).or(Touch::TIME),
     hindsight_days: i32::MAX,
     settings: |rules| (rules.late_payment.enabled, rules.late_payment.timing),
     condition: late_condition,
