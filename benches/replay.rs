@@ -25,10 +25,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EVENTS: u64 = 5_000_000;
 /// Typical accounts that are measured.
 const TYPICAL_ACCOUNTS: u32 = 10_000;
-/// Commits of a worker are at most this long in event time here: how often effects are drained.
-const DRAIN_EVERY_EVENTS: usize = 5_000;
+/// Events between two steps of the clock, as a worker's commit has them.
+const BATCH_EVENTS: usize = 5_000;
+/// Typical accounts between two drains, so that what waits to be told weighs nothing.
+const DRAIN_EVERY_ACCOUNTS: u32 = 500;
 /// Most effects of one drain.
-const MAX_EFFECTS: usize = 20_000;
+const MAX_EFFECTS: usize = 2_000;
 const DAY_MS: i64 = 86_400_000;
 /// 2026-01-05T00:00:00Z
 const START_MS: i64 = 1_767_571_200_000;
@@ -44,7 +46,16 @@ fn main() {
     print("json_mean", corpus.bytes.len() as f64 / events as f64, "bytes");
     let decode = decode_alone(&corpus);
     report("decode", events, decode);
-    let (replay, outputs) = decode_and_apply(&corpus);
+    let Replayed { events: applied, clock, outputs } = decode_and_apply(&corpus);
+    report("apply", events, applied);
+    print("apply_to_decode_cpu", applied.cpu_seconds / decode.cpu_seconds.max(0.01), "ratio");
+    // Days turn for every account, whether or not anything happens to it.
+    let days = f64::from(WorkloadOptions::new(1, events).days);
+    let account_days = f64::from(WorkloadOptions::new(1, events).accounts) * days;
+    print("account_days_per_event", account_days / events as f64, "ratio");
+    print("clock_per_account_day", clock.cpu_seconds * 1e6 / account_days, "us");
+    let mut replay = applied;
+    replay.add(clock);
     report("replay", events, replay);
     print("replay_outputs_per_event", outputs as f64 / events as f64, "ratio");
     print("replay_to_decode_cpu", replay.cpu_seconds / decode.cpu_seconds.max(0.01), "ratio");
@@ -88,26 +99,45 @@ fn decode_alone(corpus: &Corpus) -> Cost {
     meter.stop()
 }
 
-/// Also returns how many scores and risk transitions came out.
-fn decode_and_apply(corpus: &Corpus) -> (Cost, u64) {
+/// What a replay took: events, and the clock that follows them from batch to batch.
+struct Replayed {
+    events: Cost,
+    clock: Cost,
+    outputs: u64,
+}
+
+fn decode_and_apply(corpus: &Corpus) -> Replayed {
     let mut shard = Shard::new(Arc::new(EngineConfig::default()), ONE_SHARD);
-    let (key, meter, mut outputs) = (key(), Meter::start(), 0);
-    for (number, line) in corpus.lines().enumerate() {
-        let event = decode(line, &key);
-        apply(&mut shard, &event);
-        if number % DRAIN_EVERY_EVENTS == 0 {
-            outputs += drain(&mut shard, event.occurred_at_ms);
+    let mut replayed = Replayed { events: Cost::default(), clock: Cost::default(), outputs: 0 };
+    let (key, mut lines) = (key(), corpus.lines().peekable());
+    while lines.peek().is_some() {
+        let (meter, mut newest_ms) = (Meter::start(), i64::MIN);
+        for line in lines.by_ref().take(BATCH_EVENTS) {
+            let event = decode(line, &key);
+            apply(&mut shard, &event);
+            newest_ms = event.occurred_at_ms;
         }
+        replayed.events.add(meter.stop());
+        let meter = Meter::start();
+        replayed.outputs += advance(&mut shard, newest_ms);
+        replayed.clock.add(meter.stop());
     }
-    outputs += drain(&mut shard, i64::MAX);
-    (meter.stop(), outputs)
+    replayed
 }
 
 fn apply(shard: &mut Shard, event: &Event<'_>) {
     shard.apply(Input(0), event).unwrap_or_else(|refusal| panic!("the shard refuses: {refusal}"));
-    // Ascending event time: everything before this event is known.
-    while shard.advance(event.occurred_at_ms, MAX_EFFECTS) < event.occurred_at_ms {
-        black_box(shard.drain(event.occurred_at_ms));
+}
+
+/// Lets the clock follow and takes what came out; returns how much.
+fn advance(shard: &mut Shard, to_ms: i64) -> u64 {
+    let mut outputs = 0;
+    loop {
+        let clock_ms = shard.advance(to_ms, MAX_EFFECTS);
+        outputs += drain(shard, clock_ms);
+        if clock_ms >= to_ms {
+            return outputs;
+        }
     }
 }
 
@@ -128,8 +158,11 @@ fn typical_memory() {
             for json in typical_day(account, day) {
                 apply(&mut shard, &decode(json.as_bytes(), &key));
             }
+            if account % DRAIN_EVERY_ACCOUNTS == 0 {
+                drain(&mut shard, START_MS + day * DAY_MS);
+            }
         }
-        drain(&mut shard, START_MS + day * DAY_MS);
+        advance(&mut shard, START_MS + (day + 1) * DAY_MS);
         shard.take_dirty();
     }
     let per_account = resident_bytes().saturating_sub(before) / u64::from(TYPICAL_ACCOUNTS);
@@ -208,10 +241,17 @@ fn typical_day(account: u32, day: i64) -> Vec<String> {
 }
 
 /// What a piece of work took.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Cost {
     wall_seconds: f64,
     cpu_seconds: f64,
+}
+
+impl Cost {
+    fn add(&mut self, other: Cost) {
+        self.wall_seconds += other.wall_seconds;
+        self.cpu_seconds += other.cpu_seconds;
+    }
 }
 
 struct Meter {
