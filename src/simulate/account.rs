@@ -113,7 +113,7 @@ impl Account {
             contract_day: contract_day(since_ms, is_new, setting, planted, &mut random),
             since_ms,
             is_new,
-            rest: 0.15 + 0.15 * random.unit(),
+            rest: rest(planted, &mut random),
             feature_bits: features(&mut random),
             planted,
         }
@@ -161,12 +161,12 @@ impl Account {
         if self.is_new {
             factor *= ((day - since_day + 3) as f64 / RAMP_DAYS).min(1.0);
         }
-        match self.planted {
-            Planted::Cause(Cause::UsageDecline, at_ms) if day >= day_of(at_ms) => {
-                let gone = ((day - day_of(at_ms)) as f64 / DECLINE_DAYS).min(1.0);
-                factor * (1.0 - gone * (1.0 - self.rest))
-            }
-            Planted::Twin(Twin::QuietWeek, at_ms) if (0..7).contains(&(day - day_of(at_ms))) => factor / 3.0,
+        if let Some(at_ms) = self.planted.cause_at(Cause::UsageDecline) {
+            let gone = ((day - day_of(at_ms)) as f64 / DECLINE_DAYS).clamp(0.0, 1.0);
+            factor *= 1.0 - gone * (1.0 - self.rest);
+        }
+        match self.planted.twin_at(Twin::QuietWeek) {
+            Some(at_ms) if (0..7).contains(&(day - day_of(at_ms))) => factor / 3.0,
             _ => factor,
         }
     }
@@ -182,10 +182,8 @@ fn size(random: &mut Random) -> (Segment, u16) {
 }
 
 fn billing(segment: Segment, planted: Planted, random: &mut Random) -> BillingPeriod {
-    let pays_often = matches!(
-        planted,
-        Planted::Cause(Cause::PaymentsSlip, _) | Planted::Twin(Twin::PaysInGrace | Twin::InvoiceCorrected, _)
-    );
+    let pays_often = planted.cause_at(Cause::PaymentsSlip).is_some()
+        || matches!(planted, Planted::Twin(Twin::PaysInGrace | Twin::InvoiceCorrected, _));
     match (segment, random.below(100)) {
         // Slipping month after month takes months.
         _ if pays_often => BillingPeriod::Monthly,
@@ -227,8 +225,15 @@ fn contract_day(
         // Ends 30 to 70 days after the end of history.
         Planted::Cause(Cause::RenewalDoubt, _) => add_months(end_day + random.between(30, 70), -12),
         // No renewal in sight, so that what is planted is all there is to see.
-        Planted::Cause(..) | Planted::Twin(..) => end_day - age_days % 200 - 5,
+        Planted::Cause(..) | Planted::Unravelling(..) | Planted::Twin(..) => end_day - age_days % 200 - 5,
         Planted::Nothing => end_day - age_days,
+    }
+}
+
+fn rest(planted: Planted, random: &mut Random) -> f64 {
+    match planted {
+        Planted::Unravelling(..) => 0.05,
+        _ => 0.15 + 0.15 * random.unit(),
     }
 }
 

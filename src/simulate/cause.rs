@@ -108,13 +108,15 @@ pub struct TwinRecord {
 pub(super) enum Planted {
     Nothing,
     Cause(Cause, i64),
+    /// Everything goes wrong, one after the other: the first so many of [`UNRAVELLING`].
+    Unravelling(usize, i64),
     Twin(Twin, i64),
 }
 
 impl Planted {
     /// Whether `cause` has begun at `at_ms`.
     pub(super) fn has_begun(self, cause: Cause, at_ms: i64) -> bool {
-        matches!(self, Planted::Cause(planted, since_ms) if planted == cause && since_ms <= at_ms)
+        self.cause_at(cause).is_some_and(|since_ms| since_ms <= at_ms)
     }
 
     /// When `twin` happens, if it is what was planted.
@@ -129,10 +131,25 @@ impl Planted {
     pub(super) fn cause_at(self, cause: Cause) -> Option<i64> {
         match self {
             Planted::Cause(planted, at_ms) if planted == cause => Some(at_ms),
+            Planted::Unravelling(depth, at_ms) => UNRAVELLING
+                .iter()
+                .take(depth)
+                .find(|(planted, _)| *planted == cause)
+                .map(|(_, days)| at_ms + days * DAY_MS),
             _ => None,
         }
     }
 }
+
+/// What goes wrong in an account that unravels, and how many days after the beginning. Few
+/// customers leave for one reason; these are the ones whose score falls through the bands.
+const UNRAVELLING: [(Cause, i64); 5] = [
+    (Cause::UsageDecline, 0),
+    (Cause::ChampionLeft, 4),
+    (Cause::Detractor, 2),
+    (Cause::TicketSurge, 11),
+    (Cause::PaymentsSlip, -75),
+];
 
 /// Days of history a plant needs before it: the evidence must have something to differ from.
 const LEAD_IN_DAYS: i64 = 1;
@@ -146,7 +163,13 @@ pub(super) struct Planter {
 
 impl Planter {
     pub(super) fn cause(&self, round: usize, random: &mut Random) -> Planted {
-        let cause = Cause::ALL[round % Cause::ALL.len()];
+        // One turn more than there are causes: then the account unravels, by turns in part and
+        // in full.
+        let turn = round % (Cause::ALL.len() + 1);
+        let Some(&cause) = Cause::ALL.get(turn) else {
+            let depth = if (round / (turn + 1)).is_multiple_of(2) { UNRAVELLING.len() } else { 3 };
+            return Planted::Unravelling(depth, self.office_hour(random.between(24, 34), random));
+        };
         let (latest, earliest) = cause.days_before_end();
         Planted::Cause(cause, self.office_hour(random.between(latest, earliest), random))
     }

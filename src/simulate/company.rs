@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Setting};
 use super::calendar::{DAY_MS, day_of};
-use super::cause::{CauseRecord, Planted, Planter, TwinRecord};
+use super::cause::{Cause, CauseRecord, Planted, Planter, TwinRecord};
 use super::fact::Dated;
 use super::history::History;
 use super::live::{Live, LiveOptions};
@@ -85,7 +85,7 @@ impl Company {
         let expected = expected_activity(&accounts, &setting);
         // A little below the limit, so that chance does not cut off the last days.
         let scale = (0.98 * activity_limit as f64 / expected.max(1.0)).min(1.0);
-        let causes = accounts.iter().filter_map(cause_record).collect();
+        let causes = accounts.iter().flat_map(cause_records).collect();
         let twins = accounts.iter().filter_map(twin_record).collect();
         Company { setting, accounts, facts, activity_limit, scale, causes, twins }
     }
@@ -147,11 +147,12 @@ fn expected_activity(accounts: &[Account], setting: &Setting) -> f64 {
     accounts.iter().map(of_account).sum()
 }
 
-fn cause_record(account: &Account) -> Option<CauseRecord> {
-    match account.planted {
-        Planted::Cause(cause, at_ms) => Some(CauseRecord { account: Arc::clone(&account.id), cause, at_ms }),
-        _ => None,
-    }
+fn cause_records(account: &Account) -> impl Iterator<Item = CauseRecord> {
+    let planted_at = |cause| account.planted.cause_at(cause).map(|at_ms| (cause, at_ms));
+    Cause::ALL.into_iter().filter_map(planted_at).map(|(cause, at_ms)| {
+        let account = Arc::clone(&account.id);
+        CauseRecord { account, cause, at_ms }
+    })
 }
 
 fn twin_record(account: &Account) -> Option<TwinRecord> {
@@ -165,7 +166,7 @@ fn twin_record(account: &Account) -> Option<TwinRecord> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::cause::{Cause, Twin};
+    use super::super::cause::Twin;
     use super::*;
     use crate::engine::event::Kind;
 

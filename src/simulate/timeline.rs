@@ -107,14 +107,15 @@ impl Timeline<'_> {
         }
         self.add(first_ms, contact(2, ContactRole::Admin, active, 2));
         let gone = |status| contact(CHAMPION_CONTACT, champion, status, CHAMPION_USER);
-        match account.planted {
-            Planted::Cause(Cause::ChampionLeft, at_ms) => self.add(at_ms, gone(ContactStatus::Left)),
-            Planted::Cause(Cause::ChampionMoved, at_ms) => self.add(at_ms, gone(ContactStatus::Moved)),
-            Planted::Twin(Twin::ChampionSucceeded, at_ms) => {
-                self.add(at_ms - 7 * DAY_MS, contact(SUCCESSOR_CONTACT, champion, active, 3));
-                self.add(at_ms, gone(ContactStatus::Left));
-            }
-            _ => {}
+        if let Some(at_ms) = account.planted.cause_at(Cause::ChampionLeft) {
+            self.add(at_ms, gone(ContactStatus::Left));
+        }
+        if let Some(at_ms) = account.planted.cause_at(Cause::ChampionMoved) {
+            self.add(at_ms, gone(ContactStatus::Moved));
+        }
+        if let Some(at_ms) = account.planted.twin_at(Twin::ChampionSucceeded) {
+            self.add(at_ms - 7 * DAY_MS, contact(SUCCESSOR_CONTACT, champion, active, 3));
+            self.add(at_ms, gone(ContactStatus::Left));
         }
     }
 
@@ -133,10 +134,12 @@ impl Timeline<'_> {
             }
             let due_ms = (issued_day + TERMS_DAYS) * DAY_MS;
             let usual = (self.random.normal() * 3.0 - 4.0).clamp(-20.0, 6.0) as i64;
-            let late_days = match account.planted {
-                Planted::Cause(Cause::PaymentsSlip, at_ms) if due_ms >= at_ms => slips.next().copied(),
-                Planted::Twin(Twin::PaysInGrace, _) => Some(self.random.between(4, 8)),
-                _ => Some(usual),
+            let late_days = if account.planted.has_begun(Cause::PaymentsSlip, due_ms) {
+                slips.next().copied()
+            } else if account.planted.twin_at(Twin::PaysInGrace).is_some() {
+                Some(self.random.between(4, 8))
+            } else {
+                Some(usual)
             };
             if issued_ms >= account.since_ms {
                 self.invoice(period as u64, issued_ms, due_ms, late_days);
@@ -195,20 +198,17 @@ impl Timeline<'_> {
             };
             self.ticket(number, opened_ms, priority, Some(share));
         }
-        match account.planted {
-            Planted::Cause(Cause::TicketSurge, at_ms) => {
-                for extra in 0..8 {
-                    let opened_ms = at_ms + extra as i64 * 15 * HOUR_MS + self.random.between(0, HOUR_MS);
-                    let priority = if extra % 2 == 0 { Priority::High } else { Priority::Normal };
-                    self.ticket(count + extra, opened_ms, priority, None);
-                }
+        if let Some(at_ms) = account.planted.cause_at(Cause::TicketSurge) {
+            for extra in 0..8 {
+                let opened_ms = at_ms + extra as i64 * 15 * HOUR_MS + self.random.between(0, HOUR_MS);
+                let priority = if extra % 2 == 0 { Priority::High } else { Priority::Normal };
+                self.ticket(count + extra, opened_ms, priority, None);
             }
-            Planted::Twin(Twin::TicketsSolved, at_ms) => {
-                for extra in 0..5 {
-                    self.ticket(count + extra, at_ms + extra as i64 * DAY_MS, Priority::Normal, Some(0.15));
-                }
+        }
+        if let Some(at_ms) = account.planted.twin_at(Twin::TicketsSolved) {
+            for extra in 0..5 {
+                self.ticket(count + extra, at_ms + extra as i64 * DAY_MS, Priority::Normal, Some(0.15));
             }
-            _ => {}
         }
     }
 
@@ -265,26 +265,21 @@ impl Timeline<'_> {
                 self.add(at_ms, Fact::Nps { number, score, user });
             }
         }
-        let number = at_number(account.planted);
-        match account.planted {
-            Planted::Cause(Cause::Detractor, at_ms) => {
-                let score = self.random.between(1, 4) as u8;
-                self.add(at_ms, Fact::Nps { number, score, user: CHAMPION_USER });
-            }
-            Planted::Cause(Cause::RenewalDoubt, at_ms) => {
-                let score = self.random.between(3, 5) as u8;
-                self.add(at_ms, Fact::Nps { number, score, user: 1 });
-            }
-            Planted::Twin(Twin::Promoter, at_ms) => self.add(at_ms, Fact::Nps { number, score: 10, user: 1 }),
-            _ => {}
+        if let Some(at_ms) = account.planted.cause_at(Cause::Detractor) {
+            let score = self.random.between(1, 4) as u8;
+            self.planted_answer(at_ms, score, CHAMPION_USER);
+        }
+        if let Some(at_ms) = account.planted.cause_at(Cause::RenewalDoubt) {
+            let score = self.random.between(3, 5) as u8;
+            self.planted_answer(at_ms, score, 1);
+        }
+        if let Some(at_ms) = account.planted.twin_at(Twin::Promoter) {
+            self.planted_answer(at_ms, 10, 1);
         }
     }
-}
 
-/// A number no counted answer has: the time of the plant.
-fn at_number(planted: Planted) -> u64 {
-    match planted {
-        Planted::Cause(_, at_ms) | Planted::Twin(_, at_ms) => at_ms.unsigned_abs(),
-        Planted::Nothing => 0,
+    /// Numbered by its time, which no counted answer is.
+    fn planted_answer(&mut self, at_ms: i64, score: u8, user: u16) {
+        self.add(at_ms, Fact::Nps { number: at_ms.unsigned_abs(), score, user });
     }
 }

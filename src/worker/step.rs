@@ -296,7 +296,6 @@ impl<L: Log> Worker<L> {
         let first = self.first;
         let order: Vec<u32> =
             self.shards.range(first..).chain(self.shards.range(..first)).map(|(p, _)| *p).collect();
-        let held_before = self.uncommitted.held;
         for partition in order {
             let room = self.room_for(partition);
             let Some(owned) = self.shards.get_mut(&partition) else { continue };
@@ -306,7 +305,10 @@ impl<L: Log> Worker<L> {
                 self.full = true;
             }
         }
-        self.uncommitted.held > held_before
+        // A breaker that trips is no fate of a record: it counts at once, commit or not.
+        let held = std::mem::take(&mut self.uncommitted.held);
+        self.counts.held += held;
+        held > 0
     }
 
     /// What this shard may have pending, given what the others have.
@@ -373,7 +375,8 @@ impl<L: Log> Worker<L> {
         self.counts.pages += tally.pages;
         self.counts.page_bytes += tally.page_bytes;
         self.counts.markers += tally.markers;
-        for at in tally.transition_times_ms {
+        let live = !self.settings.clock.is_event();
+        for at in tally.transition_times_ms.into_iter().filter(|_| live) {
             self.counts.sample_freshness(now.wall_ms.saturating_sub(at));
         }
         let effects = usize::try_from(tally.scores + tally.transitions).unwrap_or(usize::MAX);

@@ -8,15 +8,42 @@
 //!     └───────────────────────────────────┘
 //! ```
 //!
-//! 1. The committed positions, as *stable* ones; the numbers beside all positions of a shard must
-//!    agree. Parked state with that very number is taken up again.
-//! 2. Every other shard is recovered for that number (`shard.rs`).
-//! 3. The numbers are read once more. A shard whose number moved starts over; so does one that
-//!    would be refused. Only then is a shard live, or refused for good.
+//! # The steps
 //!
-//! The owner drops the whole thing when the assignment changes: nothing here outlives it. Waits
-//! are bounded by the longest time a transaction may stay open. This room must not apply events
-//! with effects and must not write.
+//! 1. The log is initialised and has assigned partitions. When the assignment changes, the owner
+//!    drops all of this: nothing here outlives it.
+//! 2. Read the committed positions as *stable* ones; ask again while an outcome is pending. The
+//!    numbers beside all positions of a shard must agree: that is its number *n*. A newly
+//!    configured topic has none.
+//! 3. Parked state whose number is *n* is taken up again; what it heard of silence is forgotten.
+//! 4. Take the ends (read uncommitted) of checkpoint, scores and inputs, once per attempt.
+//! 5. Read the checkpoint partition until the *position* has passed its end; keep the latest
+//!    readable value per key.
+//! 6. No positions and no checkpoint: a fresh shard. Its first commit writes marker 0.
+//! 7. The shard record must carry *n*.
+//! 8. Take the newer readable marker.
+//! 9. Per page take the readable copy with the greatest number. It is complete if that number is
+//!    at least the listed one, or its content is the listed content. A page in no list is empty.
+//! 10. Any page incomplete: the marker's second entry for the whole shard, judged again.
+//! 11. Every input must still hold what lies between start and committed position.
+//! 12. Load facts and decisions from the pages.
+//! 13. Replay the inputs from start to committed position: facts only, muted, without what a page
+//!     includes. Every change makes its page due.
+//! 14. Read the scores from the journal offset: the latest record of an account replaces its
+//!     decisions. A difference makes its page due.
+//! 15. Clock, newest event times and config epoch come from the shard record.
+//! 16. Due are changed pages and those whose two copies differ or lack one. After a fallback the
+//!     next marker repeats the older entry.
+//! 17. Arm every account's deadline; note every score that differs from the last published one.
+//! 18. In tests: evaluate every account; nothing may come out.
+//! 19. Read the number again. If it is not *n*: from 2. Else the shard is live.
+//! 20. Before refusing: read the number again; if it moved, from 2. Else stop this shard with the
+//!     sentence that names the missing thing.
+//!
+//! Reading up to ends taken after the assignment proves that nothing is missing because every
+//! record is acknowledged before positions are sent, and positions are fenced by generation.
+//! Waits are bounded by the longest time a transaction may stay open. This room must not apply
+//! events with effects and must not write.
 
 mod plan;
 mod shard;
@@ -142,6 +169,9 @@ impl<B: RecordBatch> Restore<B> {
         log: &mut L,
         context: &RestoreContext<'_>,
     ) -> Result<RestoreStep, RebuildReason> {
+        if self.restarts > MAX_RESTARTS {
+            return Err(RebuildReason::RestoreRestarts { restarts: self.restarts });
+        }
         let stall = match self.call(log, context) {
             Ok(Moved::Progress) => {
                 self.progress_ms = context.wall_ms;
@@ -158,9 +188,6 @@ impl<B: RecordBatch> Restore<B> {
         let waited_ms = context.wall_ms.saturating_sub(self.progress_ms);
         if waited_ms > context.settings.restore_stall_ms {
             return Err(RebuildReason::RestoreStalled { stall, waited_ms });
-        }
-        if self.restarts > MAX_RESTARTS {
-            return Err(RebuildReason::RestoreRestarts { restarts: self.restarts });
         }
         Ok(RestoreStep::Wait)
     }
@@ -282,9 +309,6 @@ impl<B: RecordBatch> Restore<B> {
         }
         if self.unknown.is_empty() {
             return Ok(Moved::Finished);
-        }
-        if self.restarts > MAX_RESTARTS {
-            return Ok(Moved::Not(Stall::Positions));
         }
         self.stage = Stage::Numbers;
         Ok(Moved::Progress)

@@ -54,6 +54,8 @@ pub(super) struct ShardRestore {
     ends: Option<Ends>,
     view: CheckpointView,
     load: Option<Box<Load>>,
+    /// Copies that are readable and do not load.
+    unusable: Vec<(PageId, Slot)>,
     shard: Shard,
     letters: Vec<crate::log::OutRecord>,
     counts: WorkerCounts,
@@ -69,6 +71,7 @@ impl ShardRestore {
             ends: None,
             view: CheckpointView::default(),
             load: None,
+            unusable: Vec::new(),
             shard: new_shard(partition, context),
             letters: Vec::new(),
             counts: WorkerCounts::default(),
@@ -148,6 +151,9 @@ impl ShardRestore {
         let end = self.ends.as_ref().map_or(0, |ends| ends.checkpoint.end);
         if position >= end {
             self.view.seal();
+            for (page, slot) in &self.unusable {
+                self.view.discard(*page, *slot);
+            }
             return Ok(self.decide(context));
         }
         let at = TopicPartition { topic: context.settings.outputs.checkpoints, partition: self.partition };
@@ -199,7 +205,8 @@ impl ShardRestore {
             .then_some(RestoreRefusal::Superseded { partition: self.partition, recorded, known })
     }
 
-    /// Loads the next page; a copy that cannot be used is as good as unreadable: judge again.
+    /// Loads the next page. A copy that cannot be used is as good as unreadable: the checkpoint is
+    /// read again (to the same end) and judged without it.
     fn load_page<B: RecordBatch>(
         &mut self,
         context: &RestoreContext<'_>,
@@ -220,9 +227,13 @@ impl ShardRestore {
                 let (partition, page) = (self.partition, page.0);
                 return ShardStep::Refused(RestoreRefusal::PageUnusable { partition, page, detail });
             }
+            self.unusable.push((page, slot));
+            self.view = CheckpointView::default();
             self.shard = new_shard(self.partition, context);
-            return self.decide(context);
+            self.stage = Stage::Checkpoint(self.ends.as_ref().map_or(0, |ends| ends.checkpoint.start));
+            return ShardStep::Progress;
         }
+        self.view.unload(page);
         ShardStep::Progress
     }
 

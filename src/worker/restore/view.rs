@@ -134,6 +134,13 @@ impl CheckpointView {
         }
     }
 
+    /// The page is loaded: its bytes are not needed any more, what is known of it stays.
+    pub fn unload(&mut self, page: PageId) {
+        for copy in self.pages.get_mut(&page).into_iter().flatten().flatten() {
+            copy.packed = Vec::new();
+        }
+    }
+
     /// What the bookkeeping of pages needs to know.
     pub fn copies(&self) -> BTreeMap<PageId, Copies> {
         let info = |copy: &Option<PageCopy>| copy.as_ref().and_then(PageCopy::info);
