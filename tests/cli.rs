@@ -1,10 +1,22 @@
 //! The binary as people and services use it: real processes, real signals, exit codes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
+use std::sync::Arc;
+
+use accountpulse::app::demo::DemoState;
+use accountpulse::app::retention::Retention;
+use accountpulse::app::{running, topics};
+use accountpulse::clock;
+use accountpulse::config::Config;
+use accountpulse::engine::event::Kind;
+use accountpulse::log::TopicPartition;
+use accountpulse::log::local::LocalStore;
 use serde_json::Value;
 use support::{Process, accountpulse, expect, history, run, write_lines};
 
@@ -175,6 +187,63 @@ fn replay_gives_the_same_bytes_each_time() {
     let account = history[0].account.to_string();
     let explained = expect(0, &["explain", &account, "--replay", file, "--until", "2026-04-01T00:00:00Z"]);
     assert!(explained.contains("What the score of"), "{explained}");
+}
+
+#[test]
+fn expired_input_goes_only_when_no_recovery_can_need_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.storage.data_dir = folder.path().join("data");
+    let mut history = DemoState { seed: 3, accounts: 30, max_events: 6_000, end_ms: END_MS, complete: false };
+    let company = history.company();
+    let opened = running::open(config.clone()).unwrap();
+    history.load_history(&company, &opened.store, &config.storage.data_dir, &mut |_| ()).unwrap();
+    let starts = |store: &LocalStore| -> u64 {
+        let inputs = Kind::ALL.map(topics::input);
+        let all = inputs
+            .into_iter()
+            .flat_map(|topic| (0..4).map(move |partition| TopicPartition { topic, partition }));
+        all.map(|at| store.watermarks(at).unwrap().start).sum()
+    };
+    // Long expired, but no worker has read it.
+    let mut retention = Retention::new(Arc::clone(&opened.store));
+    retention.pass(clock::wall_ms()).unwrap();
+    assert_eq!(starts(&opened.store), 0);
+    drop((opened, retention));
+
+    let file = folder.path().join("accountpulse.yaml");
+    std::fs::write(&file, "checkpoint_round: 1s\n").unwrap();
+    let start = || Process::start(&config.storage.data_dir, &["-c", file.to_str().unwrap()]);
+    let first = start();
+    first.settle();
+    let accounts = first.metric("accountpulse_accounts");
+    // Several closed rounds per shard: both entries of both markers move on, as long as there is
+    // something new to write.
+    let events = folder.path().join("more.jsonl");
+    for round in 1..=8 {
+        let logins = company.accounts().iter().map(|account| {
+            format!(
+                "{{\"id\":\"more-{round}\",\"account_id\":\"{}\",\"occurred_at\":\"2026-03-02T0{round}:00:00Z\",\
+                 \"login\":{{\"user_id\":\"u\"}}}}\n",
+                account.id
+            )
+        });
+        std::fs::write(&events, logins.collect::<String>()).unwrap();
+        let before = first.metric("accountpulse_checkpoint_rounds_total");
+        let data = config.storage.data_dir.to_str().unwrap();
+        expect(0, &["send", "--data", data, events.to_str().unwrap()]);
+        first.wait_for("accountpulse_checkpoint_rounds_total", |rounds| rounds >= before + 4.0);
+    }
+    assert_eq!(first.end("-TERM"), Some(0));
+
+    let opened = running::open(config.clone()).unwrap();
+    Retention::new(Arc::clone(&opened.store)).pass(clock::wall_ms()).unwrap();
+    assert!(starts(&opened.store) > 5_000, "only {} records went", starts(&opened.store));
+    drop(opened);
+    let second = start();
+    second.settle();
+    assert_eq!(second.metric("accountpulse_accounts"), accounts);
+    assert_eq!(second.end("-TERM"), Some(0));
 }
 
 #[test]

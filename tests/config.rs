@@ -4,6 +4,8 @@
 //! To add a wrong file: `tests/config/bad/<fault>.yaml` that ends in one line
 //! `# expect <line>:<column> <part of the message>` per finding.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 use std::fs;
 use std::path::Path;
 

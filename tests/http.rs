@@ -1,5 +1,7 @@
 //! HTTP over a log that is a vector: what is accepted, what is refused and how, over real sockets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};

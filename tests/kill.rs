@@ -4,6 +4,8 @@
 //! scores of the killed instance must be those of a replay of the same files, each transition
 //! once, word for word. A lost or doubled event would show in the numbers of the evidence.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -81,9 +83,7 @@ fn last_words() -> Vec<SimEvent> {
             let body = match kind {
                 Kind::Login => r#""login":{"user_id":"u"}"#,
                 Kind::Usage => r#""usage":{"feature":"f"}"#,
-                Kind::Ticket => {
-                    r#""ticket":{"id":"t","status":"open","opened_at":"2026-03-01T00:00:00Z"}"#
-                }
+                Kind::Ticket => r#""ticket":{"id":"t","status":"open","opened_at":"2026-03-01T00:00:00Z"}"#,
                 Kind::Invoice => {
                     r#""invoice":{"id":"i","amount_minor":1,"currency":"EUR","issued_at":"2026-03-01T00:00:00Z","due_at":"2026-04-01T00:00:00Z"}"#
                 }
@@ -106,7 +106,7 @@ fn last_words() -> Vec<SimEvent> {
 /// for something later for ever.
 fn settle(instance: &Process) {
     let stay = f64::from(PARTITIONS * (Kind::ALL.len() as u32 - 1));
-    while instance.metric("accountpulse_records_waiting") > stay {}
+    instance.wait_for("accountpulse_records_waiting", |waiting| waiting <= stay);
 }
 
 /// Transitions by (id, sequence number), and the last whole score and band per account.

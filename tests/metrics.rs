@@ -1,6 +1,8 @@
 //! Metrics: the manual is fresh, the exposition is complete from the first scrape, and promtool
 //! finds nothing to complain about.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;

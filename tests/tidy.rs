@@ -3,6 +3,8 @@
 //! To add a rule: a function `fn rule(file: &Source, found: &mut Vec<String>)`, a line in
 //! [`RULES`], and a case in `every_rule_can_fail`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

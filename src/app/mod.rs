@@ -5,6 +5,7 @@
 //! worker_thread  the thread that drives the worker
 //! report.rs      what the worker counted, as metrics and readiness
 //! timed_log.rs   measures commits
+//! retention.rs   deletes what has expired and recovery cannot need
 //! follow.rs      follows our own risks topic
 //! topics.rs      the topics of the embedded log
 //! store.rs       the embedded log as `ingest` sees it
@@ -21,6 +22,7 @@ pub mod follow;
 pub mod instance;
 pub mod person_key;
 pub mod report;
+pub mod retention;
 pub mod running;
 pub mod source;
 pub mod store;

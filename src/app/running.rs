@@ -20,6 +20,7 @@ use super::follow::{Follower, Watcher};
 use super::instance::Instance;
 use super::person_key::{self, PersonKeyError};
 use super::report::Reporter;
+use super::retention::RetentionThread;
 use super::store::RunningLog;
 use super::topics;
 use super::worker_thread::{Parts, WorkerThread};
@@ -102,6 +103,7 @@ pub struct Running {
     instance: Instance,
     worker: WorkerThread,
     follower: Follower,
+    retention: RetentionThread,
     runtime: Runtime,
     server: JoinHandle<std::io::Result<()>>,
     end_server: oneshot::Sender<()>,
@@ -164,6 +166,7 @@ impl Opened {
             // Ended by a message or by the sender's end: both mean the same.
             let _ = ended.await;
         }));
+        let retention = RetentionThread::start(Arc::clone(&store));
         let url = format!("http://{bound}");
         let instance =
             Instance { pid: std::process::id(), url: url.clone(), started_at_ms: clock::wall_ms() };
@@ -177,6 +180,7 @@ impl Opened {
             instance,
             worker,
             follower,
+            retention,
             runtime,
             server,
             end_server,
@@ -216,6 +220,7 @@ impl Running {
         }
         self.worker.stop();
         self.follower.stop();
+        self.retention.stop();
         self.instance.remove(&self.config.storage.data_dir);
         tracing::info!("accountpulse has stopped");
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use super::report::Reporter;
 use super::timed_log::TimedLog;
@@ -24,8 +24,9 @@ const REBUILD_PAUSE_FIRST: Duration = Duration::from_millis(50);
 const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A worker that lived this long was well: the next pause is the first again.
 const REBUILD_FORGIVEN_MS: i64 = 60_000;
-/// Longest wait between two steps: how soon a stop is noticed.
-const WAIT_MAX_MS: i64 = 50;
+/// Longest wait between two steps while the log does not change: how soon a stop or a deadline is
+/// noticed.
+const WAIT_MAX_MS: i64 = 20;
 /// Time between two reports.
 const REPORT_MS: i64 = 500;
 
@@ -113,6 +114,8 @@ impl Parts {
         let mut report_at_ms = 0;
         let mut said = Said::default();
         loop {
+            // Taken before the step: what comes while it runs ends the wait at once.
+            let seen = self.store.changes();
             let wall_ms = clock::wall_ms();
             let wake = worker.step(Now { wall_ms });
             self.reporter.health.heartbeat_ms.store(wall_ms, Relaxed);
@@ -121,17 +124,19 @@ impl Parts {
                 report_at_ms = wall_ms + REPORT_MS;
             }
             let wait_ms = match wake {
-                Wake::Immediately | Wake::Idle => 0,
+                Wake::Immediately => 0,
+                // A log that says again and again that there is nothing would be asked for ever.
+                Wake::Idle => WAIT_MAX_MS,
                 Wake::At(at_ms) => at_ms.saturating_sub(clock::wall_ms()).clamp(0, WAIT_MAX_MS),
                 Wake::Rebuild { reason } => return Ended::Rebuild(reason),
                 Wake::Stopped => return Ended::Stopped,
             };
-            let wait = Duration::from_millis(wait_ms.unsigned_abs());
+            if wait_ms > 0 {
+                self.store.wait_for_change(seen, Duration::from_millis(wait_ms.unsigned_abs()));
+            }
             // Nothing is ever sent: the channel ends when the end is asked for.
-            if stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+            if stopped.try_recv() == Err(TryRecvError::Disconnected) {
                 worker.request_stop();
-                // The channel does not wait any more once it has ended.
-                clock::pause(wait);
             }
         }
     }

@@ -160,6 +160,6 @@ pub(super) fn show_duration(duration: Duration) -> String {
         return "0s".to_owned();
     }
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let fits = units.iter().find(|(_, unit)| millis >= *unit && millis % unit == 0);
+    let fits = units.iter().find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit));
     fits.map_or(format!("{millis}ms"), |(name, unit)| format!("{}{name}", millis / unit))
 }

@@ -101,6 +101,14 @@ pub(super) struct Evaluator {
     scorer: Scorer,
 }
 
+/// The event an evaluation answers to. What it moves happens at its time, not at the clock,
+/// which stays behind it: hindsight must find it, and nobody waits for the clock to pass it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause<'a> {
+    pub id: &'a str,
+    pub at_ms: i64,
+}
+
 /// What one evaluation did.
 #[derive(Debug, Default)]
 pub(super) struct Evaluated {
@@ -147,7 +155,7 @@ impl Evaluator {
         account: &mut Account,
         at_ms: i64,
         touch: Touch,
-        cause: Option<&str>,
+        cause: Option<Cause<'_>>,
     ) -> Evaluated {
         let before = account.score;
         self.refresh(account, at_ms, touch);
@@ -157,7 +165,7 @@ impl Evaluator {
         account.decisions.band = band;
         if done.decided || before != account.score {
             touch = touch.or(Touch::SCORE);
-            note_cause(account, cause, at_ms);
+            note_cause(account, cause.map(|c| c.id), at_ms);
         }
         for rule in RULES {
             if rule.reads.meets(touch) && self.move_risk(account, rule, at_ms, cause, &mut done) {
@@ -174,7 +182,7 @@ impl Evaluator {
         account: &mut Account,
         rule: &'static RuleDef,
         at_ms: i64,
-        cause: Option<&str>,
+        cause: Option<Cause<'_>>,
         done: &mut Evaluated,
     ) -> bool {
         let rules = &self.config.rules;
@@ -197,7 +205,9 @@ impl Evaluator {
             let held = !matches!((rule.condition)(&then, rules), Condition::Clear);
             Hindsight { held, evidence: Some((rule.evidence)(&then, rules).digest()) }
         };
-        let moved = risk::advance(rule, state, condition, timing, at_ms, hindsight);
+        let told_ms = state.map_or(i64::MIN, |state| state.told_ms);
+        let now_ms = cause.map_or(at_ms, |cause| cause.at_ms.max(at_ms)).max(told_ms);
+        let moved = risk::advance(rule, state, condition, timing, now_ms, hindsight);
         if moved.state.as_ref() == state {
             return false;
         }
@@ -207,7 +217,7 @@ impl Evaluator {
         }
         done.decided = true;
         if let Some(transition) = moved.tell {
-            done.told.extend(self.tell(account, rule, transition, at_ms, cause));
+            done.told.extend(self.tell(account, rule, transition, now_ms, cause.map(|c| c.id)));
         }
         true
     }

@@ -6,7 +6,7 @@
 
 use super::account::{Band, Verdict, apply_header};
 use super::config::EngineConfig;
-use super::evaluate::{Account, Evaluator};
+use super::evaluate::{Account, Cause, Evaluator};
 use super::event::{Event, Reason, Refusal};
 use super::feature::Touch;
 use super::page::{self, PageError, StoredAccountRef};
@@ -170,7 +170,12 @@ impl Shard {
             let fresh = account.armed_ms == i64::MAX;
             let touch = account.touch_of(event, self.evaluator.calendar, clock_ms);
             let touch = if fresh { Touch::ALL } else { touch };
-            let decided = self.evaluate(slot, clock_ms, touch, Some(&event.id));
+            let decided = self.evaluate(
+                slot,
+                clock_ms,
+                touch,
+                Some(Cause { id: &event.id, at_ms: event.occurred_at_ms }),
+            );
             // Only these can bring a deadline nearer.
             if fresh || decided || touch.meets(Touch::TICKETS.or(Touch::INVOICES)) {
                 self.arm(slot, clock_ms);
@@ -211,7 +216,7 @@ impl Shard {
     }
 
     /// Evaluates one account; returns whether a decision changed.
-    fn evaluate(&mut self, slot: u32, at_ms: i64, touch: Touch, cause: Option<&str>) -> bool {
+    fn evaluate(&mut self, slot: u32, at_ms: i64, touch: Touch, cause: Option<Cause<'_>>) -> bool {
         let account = &mut self.accounts[slot as usize];
         let done = self.evaluator.evaluate(account, at_ms, touch, cause);
         account.changed |= done.decided;

@@ -2,24 +2,41 @@
 //! library (`libm`) and plain arithmetic only, so every platform gets the same bits; only the
 //! outcome of a comparison ever enters state.
 
-/// Probability of seeing `now` or less in a window, given `before` in an equally long window.
+/// Weeks in each of the two windows that are compared.
+const WEEKS: f64 = 4.0;
+
+/// Probability of seeing `now` or less in four weeks, given `before` in the four weeks before and
+/// the variance of one week's count.
 ///
-/// If the weeks of the earlier window vary no more than a Poisson process would, the exact
-/// conditional test is used: given n = now + before, now ~ Bin(n, 1/2). If they vary more, the
-/// predictive negative binomial with the mean and variance of those weeks is used, its variance
-/// doubled because the mean itself is estimated from as many weeks as are predicted.
-pub fn lower_tail(now: u64, before: u64, weeks_before: &[u64; 4]) -> f64 {
-    let weeks = weeks_before.len() as f64;
-    let mean = weeks_before.iter().map(|&week| week as f64).sum::<f64>() / weeks;
-    let squares = weeks_before.iter().map(|&week| (week as f64 - mean) * (week as f64 - mean)).sum::<f64>();
-    let variance = squares / (weeks - 1.0);
-    if variance <= mean || mean <= 0.0 {
+/// If a week varies no more than a Poisson process would, the exact conditional test is used:
+/// given n = now + before, now ~ Bin(n, 1/2). If it varies more, the predictive negative binomial
+/// with that mean and variance is used, its variance doubled because the mean itself is estimated
+/// from as many weeks as are predicted.
+pub fn lower_tail(now: u64, before: u64, week_variance: f64) -> f64 {
+    let total_mean = before as f64;
+    let total_variance = 2.0 * week_variance * WEEKS;
+    if week_variance <= total_mean / WEEKS || total_mean <= 0.0 {
         return binomial_lower(now, now + before, 0.5);
     }
-    let total_mean = mean * weeks;
-    let total_variance = 2.0 * variance * weeks;
     let r = total_mean * total_mean / (total_variance - total_mean);
     negative_binomial_lower(now, r, total_mean)
+}
+
+/// How much one week's count varies by chance: the larger of two estimates. Four weekly totals
+/// alone are too few (their variance often falls below the mean by luck), so the differences
+/// between the same weekdays of neighbouring weeks are used too: they see batches of use, and
+/// neither the weekly season nor a slow trend.
+pub fn week_variance(weeks: &[u64; 4], same_weekday: impl Iterator<Item = (u64, u64)>) -> f64 {
+    let mean = weeks.iter().map(|&week| week as f64).sum::<f64>() / WEEKS;
+    let squares: f64 = weeks.iter().map(|&week| (week as f64 - mean) * (week as f64 - mean)).sum();
+    let (mut differences, mut days) = (0.0, 0.0);
+    for (earlier, later) in same_weekday {
+        let difference = later as f64 - earlier as f64;
+        differences += difference * difference / 2.0;
+        days += 1.0;
+    }
+    let by_weekday = if days > 0.0 { differences / days * 7.0 } else { 0.0 };
+    libm::fmax(squares / (WEEKS - 1.0), by_weekday)
 }
 
 /// P(X <= x) for X ~ Bin(n, p).
@@ -124,10 +141,14 @@ mod tests {
 
     #[test]
     fn noise_is_not_a_drop_and_a_collapse_is() {
-        assert!(lower_tail(35, 50, &[12, 13, 12, 13]) > 0.01);
-        assert!(lower_tail(200, 500, &[125, 120, 130, 125]) < 1e-6);
+        let even = week_variance(&[12, 13, 12, 13], std::iter::empty());
+        assert!(lower_tail(35, 50, even) > 0.01);
+        assert!(lower_tail(200, 500, week_variance(&[125, 120, 130, 125], std::iter::empty())) < 1e-6);
         // The same drop after four very uneven weeks proves much less.
-        assert!(lower_tail(200, 500, &[400, 20, 60, 20]) > 0.01);
-        assert_eq!(lower_tail(0, 0, &[0; 4]), 1.0);
+        assert!(lower_tail(200, 500, week_variance(&[400, 20, 60, 20], std::iter::empty())) > 0.01);
+        // So it does when the weeks agree by luck and the days come in batches.
+        let batches = (0..28).map(|day| if day % 2 == 0 { (70, 0) } else { (0, 70) });
+        assert!(lower_tail(300, 500, week_variance(&[125, 125, 125, 125], batches)) > 0.01);
+        assert_eq!(lower_tail(0, 0, 0.0), 1.0);
     }
 }

@@ -2,6 +2,7 @@
 //! Nothing here sleeps: it waits for lines of output, for answers, for the end of processes.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 use accountpulse::app::instance::Instance;
 use accountpulse::simulate::{Company, CompanyOptions, SimEvent};
 
-/// Requests for readiness before a test gives up; each takes about a millisecond or more.
-const READY_TRIES: usize = 200_000;
+/// Requests before a test gives up to wait; each takes about a millisecond or more.
+const TRIES: usize = 60_000;
 
 /// A command of ours, without what the surroundings may have set.
 pub fn accountpulse(args: &[&str]) -> Command {
@@ -74,12 +75,14 @@ impl Process {
 
     /// Waits until it is ready and nothing waits.
     pub fn settle(&self) {
-        for _ in 0..READY_TRIES {
-            if self.get("/readyz").0 == 200 && self.metric("accountpulse_records_waiting") == 0.0 {
-                return;
-            }
-        }
-        panic!("not ready: {}", self.get("/readyz?verbose").1);
+        let settled = || self.get("/readyz").0 == 200 && self.metric("accountpulse_records_waiting") == 0.0;
+        assert!((0..TRIES).any(|_| settled()), "not ready: {}", self.get("/readyz?verbose").1);
+    }
+
+    /// Waits until a metric is as wanted.
+    pub fn wait_for(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        let reached = (0..TRIES).any(|_| wanted(self.metric(name)));
+        assert!(reached, "{name} stays at {}", self.metric(name));
     }
 
     /// Sum of all series of a metric.

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn amounts_are_grouped_and_whole() {
         let cases = [
-            (1_234_567_89, "USD", "USD 1,234,567"),
+            (123_456_789, "USD", "USD 1,234,567"),
             (100_000, "KRW", "KRW 100,000"),
             (99, "EUR", "EUR 0"),
             (12_345, "EUR", "EUR 123"),

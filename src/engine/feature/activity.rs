@@ -1,7 +1,7 @@
 //! Usage and adoption: logins, uses, distinct users.
 
 use super::View;
-use crate::engine::statistics::lower_tail;
+use crate::engine::statistics::{lower_tail, week_variance};
 use crate::engine::time::Day;
 
 /// Days per window of a comparison; a multiple of 7, so that weekly seasons cancel.
@@ -52,15 +52,17 @@ impl Comparison {
         fallen as i64
     }
 
-    /// Probability of seeing so little activity if nothing had changed, given how much the four
-    /// earlier weeks varied.
+    /// Probability of seeing so little activity if nothing had changed, given how much the earlier
+    /// weeks and their weekdays varied.
     pub fn p_value(&self, view: &View<'_>) -> f64 {
         let end = view.today().minus(1).minus(contrast_days());
         let weeks = [0, 1, 2, 3].map(|k| {
             let upto = end.minus(7 * k);
             view.facts.activity(upto.minus(7), upto)
         });
-        lower_tail(self.now, self.before, &weeks)
+        let on = |day: Day| view.facts.activity_on(day);
+        let same_weekday = (0..contrast_days() - 7).map(|k| (on(end.minus(k + 7)), on(end.minus(k))));
+        lower_tail(self.now, self.before, week_variance(&weeks, same_weekday))
     }
 }
 

@@ -310,7 +310,8 @@ pub fn default_scoring() -> Scoring {
     };
     let billing = || {
         vec![
-            line(F::OverdueDays, 70, &[(0, 100), (10, 70), (60, 0)]),
+            // Nothing is lost within the grace of the late-payment rule.
+            line(F::OverdueDays, 70, &[(10, 100), (60, 0)]),
             line(F::PaymentDelay, 30, &[(0, 100), (30, 0)]),
         ]
     };
