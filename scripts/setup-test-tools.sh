@@ -1,16 +1,23 @@
 #!/bin/sh
-# Installs the outside tools that some tests call. Today that is promtool, from Debian's
-# `prometheus` package; the Prometheus service itself is not started.
+# Installs the outside tools that some tests call: promtool, from Debian's `prometheus` package
+# (the Prometheus service itself is not started), and the program `kill`, from `procps`. With
+# --check nothing is installed: the exit code says whether everything is here.
 set -eu
 
-if command -v promtool >/dev/null 2>&1; then
-    echo "promtool is here: $(command -v promtool)"
+packages=
+command -v promtool >/dev/null 2>&1 || packages="prometheus"
+# The shell's own `kill` does not count: tests start the program.
+[ -x /bin/kill ] || [ -x /usr/bin/kill ] || packages="$packages procps"
+
+if [ -z "$packages" ]; then
+    echo "test tools are here: promtool ($(command -v promtool)), kill"
     exit 0
 fi
+[ "${1:-}" != --check ] || exit 1
 
 fail() {
-    echo "error: promtool could not be installed: $1" >&2
-    echo "  get it by hand: 'apt-get install prometheus' on Debian or Ubuntu," >&2
+    echo "error: the test tools could not be installed ($packages): $1" >&2
+    echo "  get them by hand: 'apt-get install prometheus procps' on Debian or Ubuntu," >&2
     echo "  'brew install prometheus' on macOS, or unpack a release of the Prometheus project" >&2
     echo "  and put its promtool on PATH." >&2
     exit 1
@@ -29,7 +36,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 apt-get update -q || fail "apt-get update failed"
-DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends prometheus \
+DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages \
     || fail "apt-get install failed"
 command -v promtool >/dev/null 2>&1 || fail "the package was installed but promtool is not on PATH"
-echo "promtool is here: $(command -v promtool)"
+echo "installed: $packages"
