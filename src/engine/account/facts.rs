@@ -90,6 +90,8 @@ pub struct Facts {
     filters: Vec<KindFilter>,
     /// The newest `occurred_at` of any event that was not late.
     pub newest_ms: Option<i64>,
+    /// The first day with a login or a use. Kept apart because counts that old are forgotten.
+    pub first_active: Option<Day>,
 }
 
 /// What one event did to the facts.
@@ -208,6 +210,7 @@ impl Facts {
             Admission::New => {}
         }
         let day = calendar.day_of(event.occurred_at_ms);
+        self.note_active(day);
         self.logins.add(day, 1);
         self.people.record(login.user, day, limits.people);
         Verdict::Applied
@@ -227,6 +230,7 @@ impl Facts {
             Admission::New => {}
         }
         let day = calendar.day_of(event.occurred_at_ms);
+        self.note_active(day);
         if let Some(user) = usage.user {
             self.people.record(user, day, limits.people);
         }
@@ -344,9 +348,13 @@ impl Facts {
         self.logins.last_active(upto).max(used)
     }
 
-    /// Whether any login or use is known on or before a day.
+    /// Whether the account had a login or a use on or before a day.
     pub fn reaches_back(&self, day: Day) -> bool {
-        self.logins.reaches_back(day) || self.usage.iter().any(|f| f.uses.reaches_back(day))
+        self.first_active.is_some_and(|first| first <= day)
+    }
+
+    fn note_active(&mut self, day: Day) {
+        self.first_active = Some(self.first_active.map_or(day, |first| first.min(day)));
     }
 
     /// The number of the contract in force on a day (the latest start wins), cancelled ones

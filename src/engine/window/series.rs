@@ -57,11 +57,6 @@ impl Series {
         self.days.last_nonzero(upto.0).map(Day)
     }
 
-    /// Whether anything was counted on or before a day.
-    pub fn reaches_back(&self, day: Day) -> bool {
-        self.days.last_nonzero(day.0).is_some() || self.weeks.last_nonzero(day.week()).is_some()
-    }
-
     /// The newest day ever counted.
     pub fn newest(&self) -> Option<Day> {
         self.newest
