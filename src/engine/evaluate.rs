@@ -6,7 +6,7 @@ use super::account::{
 };
 use super::config::EngineConfig;
 use super::event::{Body, Event, InvoiceStatus};
-use super::feature::{FeatureId, ScoreNow, Touch, View, annual_minor, breach_ms};
+use super::feature::{FeatureId, ScoreNow, Tally, Touch, View, annual_minor, promises};
 use super::record::{
     Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord,
 };
@@ -64,7 +64,7 @@ impl Account {
         calendar.day_of(at_ms.saturating_sub(self.jitter_ms))
     }
 
-    fn view(&self, calendar: Calendar, at_ms: i64) -> View<'_> {
+    fn view<'a>(&'a self, calendar: Calendar, at_ms: i64, tally: &'a Tally) -> View<'a> {
         View {
             facts: &self.facts,
             decisions: &self.decisions,
@@ -72,6 +72,7 @@ impl Account {
             moment: Moment { at_ms, today: self.today(calendar, at_ms), hindsight: false },
             calendar,
             jitter_ms: self.jitter_ms,
+            tally,
         }
     }
 
@@ -109,6 +110,14 @@ pub(super) struct Cause<'a> {
     pub at_ms: i64,
 }
 
+/// From where one evaluation looks at an account.
+#[derive(Clone, Copy, Debug)]
+struct Look<'a> {
+    at_ms: i64,
+    cause: Option<Cause<'a>>,
+    tally: &'a Tally,
+}
+
 /// What one evaluation did.
 #[derive(Debug, Default)]
 pub(super) struct Evaluated {
@@ -132,8 +141,12 @@ impl Evaluator {
 
     /// Recomputes the derived part only: what recovery does, since decisions are read, not made.
     pub(super) fn refresh(&mut self, account: &mut Account, at_ms: i64, touch: Touch) {
+        self.refresh_with(account, at_ms, touch, &Tally::default());
+    }
+
+    fn refresh_with(&mut self, account: &mut Account, at_ms: i64, touch: Touch, tally: &Tally) {
         let mut points = std::mem::take(&mut account.points);
-        self.scorer.refresh(&mut points, &account.view(self.calendar, at_ms), touch);
+        self.scorer.refresh(&mut points, &account.view(self.calendar, at_ms, tally), touch);
         account.score = self.scorer.score(&points);
         account.points = points;
     }
@@ -158,7 +171,9 @@ impl Evaluator {
         cause: Option<Cause<'_>>,
     ) -> Evaluated {
         let before = account.score;
-        self.refresh(account, at_ms, touch);
+        let tally = &Tally::default();
+        self.refresh_with(account, at_ms, touch, tally);
+        let look = Look { at_ms, cause, tally };
         let band = next_band(&self.config.scoring.bands, account.decisions.band, account.score.hundredths);
         let mut touch = touch;
         let mut done = Evaluated { decided: band != account.decisions.band, ..Evaluated::default() };
@@ -168,7 +183,7 @@ impl Evaluator {
             note_cause(account, cause.map(|c| c.id), at_ms);
         }
         for rule in RULES {
-            if rule.reads.meets(touch) && self.move_risk(account, rule, at_ms, cause, &mut done) {
+            if rule.reads.meets(touch) && self.move_risk(account, rule, look, &mut done) {
                 touch = touch.or(Touch::RISKS);
             }
         }
@@ -181,14 +196,14 @@ impl Evaluator {
         &self,
         account: &mut Account,
         rule: &'static RuleDef,
-        at_ms: i64,
-        cause: Option<Cause<'_>>,
+        look: Look<'_>,
         done: &mut Evaluated,
     ) -> bool {
+        let Look { at_ms, cause, tally } = look;
         let rules = &self.config.rules;
         let (enabled, timing) = (rule.settings)(rules);
         let state = account.decisions.risk(rule.id());
-        let view = account.view(self.calendar, at_ms);
+        let view = account.view(self.calendar, at_ms, tally);
         if !enabled && state.is_none_or(|state| state.phase == Phase::Resolved) {
             return false;
         }
@@ -201,7 +216,8 @@ impl Evaluator {
             if !judged || rule.hindsight_days == 0 {
                 return Hindsight { held: true, evidence: None };
             }
-            let then = view.back_at(fired_ms);
+            let tally_then = Tally::default();
+            let then = view.back_at(fired_ms, &tally_then);
             let held = !matches!((rule.condition)(&then, rules), Condition::Clear);
             Hindsight { held, evidence: Some((rule.evidence)(&then, rules).digest()) }
         };
@@ -231,7 +247,8 @@ impl Evaluator {
         cause: Option<&str>,
     ) -> Option<RiskTransition> {
         let rules = &self.config.rules;
-        let view = account.view(self.calendar, at_ms);
+        let tally = Tally::default();
+        let view = account.view(self.calendar, at_ms, &tally);
         let state = account.decisions.risk(rule.id())?;
         let evidence = (rule.evidence)(&view, rules);
         let enabled = (rule.settings)(rules).0;
@@ -306,13 +323,10 @@ impl Evaluator {
                 next = next.min(at_ms);
             }
         };
-        let view = account.view(self.calendar, after_ms);
+        let tally = Tally::default();
+        let view = account.view(self.calendar, after_ms, &tally);
         for ticket in account.facts.tickets.iter() {
-            consider(
-                ticket.value.first_response_due_ms.filter(|_| breach_ms(&view, &ticket.value).is_some()),
-            );
-            consider(breach_ms(&view, &ticket.value));
-            consider(ticket.value.resolve_due_ms.filter(|_| breach_ms(&view, &ticket.value).is_some()));
+            promises(&view, &ticket.value).into_iter().for_each(&mut consider);
         }
         let grace_ms = self.config.rules.late_payment.grace.0;
         for invoice in account.facts.invoices.iter().map(|entry| &entry.value) {
@@ -336,7 +350,8 @@ impl Evaluator {
         clock_ms: i64,
         covered: Option<Day>,
     ) -> (ScoreRecord, Vec<u8>) {
-        let view = account.view(self.calendar, clock_ms);
+        let tally = Tally::default();
+        let view = account.view(self.calendar, clock_ms, &tally);
         let scoring = self.scorer.scoring();
         let scorecard = scoring
             .scorecards

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn only_loopback_hosts_and_own_origins_pass() {
-        let cases: [(Method, &[(&str, &str)], bool); 10] = [
+        type Case = (Method, &'static [(&'static str, &'static str)], bool);
+        let cases: [Case; 10] = [
             (Method::GET, &[("host", "127.0.0.1:9464")], true),
             (Method::GET, &[("host", "localhost:1")], true),
             (Method::GET, &[("host", "[::1]:9464")], true),

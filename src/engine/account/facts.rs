@@ -3,95 +3,14 @@
 //! Facts never look at a clock and never depend on order; recovery recomputes them as often as
 //! it likes. What was concluded from them lives in [`super::Decisions`].
 
-use super::keyed::{Entry, Keyed, Merge, Stamp};
-use crate::engine::event::{
-    BillingPeriod, Body, ContactRole, ContactStatus, ContractStatus, Currency, Event, InvoiceStatus, Kind,
-    Login, Patch, PersonId, Priority, SurveyType, TicketStatus, Usage,
-};
+use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
+use super::keyed::{Keyed, Merge, Stamp};
+use crate::engine::event::{Body, Currency, Event, Kind, Login, Patch, PersonId, Usage};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
 use crate::engine::window::{Admission, Filter, People, Series};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-/// State of a ticket; see the event of the same name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct TicketFact {
-    #[serde(with = "code")]
-    pub priority: Priority,
-    #[serde(with = "code")]
-    pub status: TicketStatus,
-    pub opened_at_ms: i64,
-    pub first_response_at_ms: Option<i64>,
-    pub first_response_due_ms: Option<i64>,
-    pub resolve_due_ms: Option<i64>,
-    pub solved_at_ms: Option<i64>,
-    pub escalated: bool,
-    pub csat: Option<u8>,
-}
-
-/// State of an invoice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct InvoiceFact {
-    pub amount_minor: i64,
-    pub currency: [u8; 3],
-    pub issued_at_ms: i64,
-    pub due_at_ms: i64,
-    pub paid_at_ms: Option<i64>,
-    #[serde(with = "code")]
-    pub status: InvoiceStatus,
-}
-
-/// A survey response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct SurveyFact {
-    #[serde(with = "code")]
-    pub survey: SurveyType,
-    pub score: Option<u8>,
-    pub respondent: Option<u64>,
-}
-
-/// State of a contact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct ContactFact {
-    #[serde(with = "code")]
-    pub role: ContactRole,
-    #[serde(with = "code")]
-    pub status: ContactStatus,
-    pub user: Option<u64>,
-}
-
-/// State of a contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct ContractFact {
-    pub start_ms: i64,
-    pub end_ms: Option<i64>,
-    pub recurring_minor: i64,
-    pub currency: [u8; 3],
-    #[serde(with = "code")]
-    pub billing: BillingPeriod,
-    pub seats: Option<u32>,
-    #[serde(with = "code")]
-    pub status: ContractStatus,
-    pub renews: Option<Box<str>>,
-}
-
-impl ContractFact {
-    /// Recurring revenue per year, minor units.
-    pub fn annual_minor(&self) -> i64 {
-        let periods = match self.billing {
-            BillingPeriod::Monthly => 12,
-            BillingPeriod::Quarterly => 4,
-            BillingPeriod::Annual => 1,
-        };
-        self.recurring_minor.saturating_mul(periods)
-    }
-}
 
 /// A master-data field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -412,12 +331,11 @@ impl Facts {
         self.logins.sum(after, upto) + self.usage.iter().map(|f| f.uses.sum(after, upto)).sum::<u64>()
     }
 
-    /// Days with a login or a use in `after < d <= upto`.
+    /// Days with a login or a use in `after < d <= upto`, of which at most the last 64 count.
     pub fn active_days(&self, after: Day, upto: Day) -> u32 {
-        if self.usage.is_empty() {
-            return self.logins.active_days(after, upto);
-        }
-        (after.0 + 1..=upto.0).filter(|&day| self.activity_on(Day(day)) > 0).count() as u32
+        // Windows are at most 64 days long, so a day is a bit.
+        let days = |series: &Series| series.active_mask(after, upto);
+        self.usage.iter().fold(days(&self.logins), |mask, f| mask | days(&f.uses)).count_ones()
     }
 
     /// The newest day with a login or a use, not after `upto`.
@@ -431,15 +349,17 @@ impl Facts {
         self.logins.reaches_back(day) || self.usage.iter().any(|f| f.uses.reaches_back(day))
     }
 
-    /// The contract in force on a day (the latest start wins), cancelled ones included.
-    pub fn contract_on(&self, day: Day, calendar: Calendar) -> Option<&Entry<Box<str>, ContractFact>> {
-        let in_force = |c: &ContractFact| {
-            calendar.day_of(c.start_ms) <= day && c.end_ms.is_none_or(|end| day < calendar.day_of(end))
-        };
-        self.contracts
-            .iter()
-            .filter(|entry| in_force(&entry.value))
-            .max_by(|a, b| (a.value.start_ms, &a.key).cmp(&(b.value.start_ms, &b.key)))
+    /// The number of the contract in force on a day (the latest start wins), cancelled ones
+    /// included.
+    pub fn contract_on(&self, day: Day, calendar: Calendar) -> Option<usize> {
+        // Days begin at fixed instants, so comparing instants needs no division per contract.
+        let next_ms = calendar.start_of(day.plus(1));
+        let in_force = |c: &ContractFact| c.start_ms < next_ms && c.end_ms.is_none_or(|end| end >= next_ms);
+        let entries = self.contracts.iter().enumerate();
+        let found = entries.filter(|(_, entry)| in_force(&entry.value));
+        found
+            .max_by(|(_, a), (_, b)| (a.value.start_ms, &a.key).cmp(&(b.value.start_ms, &b.key)))
+            .map(|(n, _)| n)
     }
 
     /// Whether facts read from disk are well-formed. A page that is not is treated as rotten.
@@ -487,48 +407,4 @@ pub fn currency(bytes: [u8; 3]) -> Currency {
 /// The pseudonym of a stored respondent.
 pub fn person(id: u64) -> PersonId {
     PersonId(id)
-}
-
-/// Small enums of the event vocabulary as one byte; an unknown byte is a rotten page.
-mod code {
-    use crate::engine::event::*;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub trait Code: Copy + Sized + 'static {
-        const ALL: &'static [Self];
-        fn code(self) -> u8;
-    }
-
-    macro_rules! codes {
-        ($($name:ident: $($variant:ident),+;)+) => {$(
-            impl Code for $name {
-                const ALL: &'static [Self] = &[$($name::$variant),+];
-                fn code(self) -> u8 { self as u8 }
-            }
-        )+};
-    }
-
-    codes! {
-        Priority: Low, Normal, High, Urgent;
-        TicketStatus: Open, Pending, Solved, Deleted;
-        InvoiceStatus: Open, Paid, Void, Disputed;
-        SurveyType: Nps, Csat, Ces;
-        ContactRole: Champion, Sponsor, Admin, User;
-        ContactStatus: Active, Moved, Left;
-        BillingPeriod: Monthly, Quarterly, Annual;
-        ContractStatus: Active, Cancelled;
-    }
-
-    pub fn serialize<T: Code, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(value.code())
-    }
-
-    pub fn deserialize<'de, T: Code, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        let byte = u8::deserialize(deserializer)?;
-        T::ALL
-            .iter()
-            .copied()
-            .find(|value| value.code() == byte)
-            .ok_or_else(|| serde::de::Error::custom(format_args!("unknown code {byte}")))
-    }
 }

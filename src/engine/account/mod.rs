@@ -1,19 +1,18 @@
 //! What is known about one account: facts (a function of its events) apart from decisions (what
 //! was concluded, when we looked).
 //!
-//! To add an event kind: its entity in `facts.rs`, its merge in [`Facts::merge`], its sort check
+//! To add an event kind: its entity in `entity.rs`, its merge in [`Facts::merge`], its sort check
 //! in [`Facts::is_sound`]; the order law in `tests/laws.rs` then covers it.
 
 mod decisions;
+mod entity;
 mod facts;
 mod history;
 mod keyed;
 
 pub use decisions::{Decisions, Phase, Published, PublishedLine, RiskState, apply_header, encode_header};
-pub use facts::{
-    ContactFact, ContractFact, Facts, FeatureUse, InvoiceFact, MasterField, MasterValue, SurveyFact,
-    TicketFact, Verdict, currency, person,
-};
+pub use entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
+pub use facts::{Facts, FeatureUse, MasterField, MasterValue, Verdict, currency, person};
 pub use history::{Band, Close, HISTORY_DAYS, History};
 pub use keyed::{Entry, Keyed, Merge, Stamp};
 

@@ -124,7 +124,7 @@ pub(super) fn trend_28d(view: &View<'_>) -> Option<i64> {
 
 pub(super) fn seat_utilisation(view: &View<'_>) -> Option<i64> {
     ever_active(view)?;
-    let contract = view.facts.contract_on(view.today(), view.calendar)?;
+    let contract = view.contract()?;
     let seats = contract.value.seats.filter(|&seats| seats > 0)?;
     let share = i64::from(active_users(view, 28)) * 10_000 / i64::from(seats);
     Some(share.min(10_000))

@@ -9,7 +9,7 @@ use crate::engine::time::DAY_MS;
 /// The account's currency: that of the contract in force, else of the contract or invoice that
 /// was written last.
 fn currency(view: &View<'_>) -> Option<[u8; 3]> {
-    if let Some(contract) = view.facts.contract_on(view.today(), view.calendar) {
+    if let Some(contract) = view.contract() {
         return Some(contract.value.currency);
     }
     let contract = view.facts.contracts.iter().max_by_key(|c| (&c.stamp, &c.key)).map(|c| c.value.currency);
@@ -85,7 +85,7 @@ pub(super) fn payment_delay(view: &View<'_>) -> Option<i64> {
 
 /// The contract in force, if it ends and nothing follows it yet.
 pub fn renewal<'a>(view: &'a View<'_>) -> Option<(&'a Entry<Box<str>, ContractFact>, i64)> {
-    let contract = view.facts.contract_on(view.today(), view.calendar)?;
+    let contract = view.contract()?;
     let end_ms = contract.value.end_ms?;
     if contract.value.status == ContractStatus::Cancelled {
         return None;
@@ -110,7 +110,7 @@ pub(super) fn days_to_renewal(view: &View<'_>) -> Option<i64> {
 
 /// Recurring revenue per year of the contract in force, with its currency.
 pub fn annual_minor(view: &View<'_>) -> Option<(i64, [u8; 3])> {
-    let contract = view.facts.contract_on(view.today(), view.calendar)?;
+    let contract = view.contract()?;
     Some((contract.value.annual_minor(), contract.value.currency))
 }
 

@@ -16,8 +16,8 @@ mod view;
 pub use activity::{Comparison, comparison, contrast_days, last_seen};
 pub use commercial::{annual_minor, overdue, renewal};
 pub use people::{champion_gap, detractors, nps_answers};
-pub use support::{breach_ms, breached, unresolved_recent};
-pub use view::{ScoreNow, Subject, View};
+pub use support::{breach_ms, breached, promises, unresolved_recent};
+pub use view::{ScoreNow, Tally, View};
 
 /// What a feature value counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

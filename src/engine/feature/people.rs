@@ -14,13 +14,12 @@ fn answers<'a>(
     view: &'a View<'_>,
     after: Day,
 ) -> impl Iterator<Item = (&'a Entry<Box<str>, SurveyFact>, u8)> {
+    let from_ms = view.calendar.start_of(after.plus(1));
     view.facts
         .surveys
         .iter()
         .filter(move |s| {
-            s.value.survey == SurveyType::Nps
-                && view.day_of(s.stamp.at_ms) > after
-                && view.known(s.stamp.at_ms)
+            s.value.survey == SurveyType::Nps && s.stamp.at_ms >= from_ms && view.known(s.stamp.at_ms)
         })
         .filter_map(|s| s.value.score.map(|score| (s, score)))
 }
@@ -44,23 +43,45 @@ pub fn detractors<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a Entry<Box
     })
 }
 
+/// What one pass over the NPS answers of the last 180 days counts.
+#[derive(Debug, Default)]
+pub(super) struct NpsTally {
+    answers: i64,
+    promoters: i64,
+    detractors: i64,
+    latest: Option<u8>,
+}
+
+fn tally<'a>(view: &View<'a>) -> &'a NpsTally {
+    view.tally.nps.get_or_init(|| {
+        let mut tally = NpsTally::default();
+        let mut newest = None;
+        for (answer, score) in nps_answers(view) {
+            tally.answers += 1;
+            tally.promoters += i64::from(score >= 9);
+            tally.detractors += i64::from(score <= 6);
+            let order = Some((answer.stamp.at_ms, &answer.key));
+            if order > newest {
+                newest = order;
+                tally.latest = Some(score);
+            }
+        }
+        tally
+    })
+}
+
 pub(super) fn nps_latest(view: &View<'_>) -> Option<i64> {
-    nps_answers(view).max_by_key(|(s, _)| (s.stamp.at_ms, &s.key)).map(|(_, score)| score.into())
+    tally(view).latest.map(i64::from)
 }
 
 pub(super) fn nps(view: &View<'_>) -> Option<i64> {
-    let (mut promoters, mut detractors, mut n) = (0_i64, 0_i64, 0_i64);
-    for (_, score) in nps_answers(view) {
-        n += 1;
-        promoters += i64::from(score >= 9);
-        detractors += i64::from(score <= 6);
-    }
-    (n > 0).then(|| (100 * (promoters - detractors)).div_euclid(n))
+    let NpsTally { answers, promoters, detractors, .. } = tally(view);
+    (*answers > 0).then(|| (100 * (promoters - detractors)).div_euclid(*answers))
 }
 
 pub(super) fn nps_answer_count(view: &View<'_>) -> Option<i64> {
     view.facts.surveys.iter().find(|s| s.value.survey == SurveyType::Nps)?;
-    Some(nps_answers(view).count() as i64)
+    Some(tally(view).answers)
 }
 
 pub(super) fn detractor_count(view: &View<'_>) -> Option<i64> {

@@ -3,7 +3,6 @@
 use super::View;
 use crate::engine::account::{Entry, TicketFact};
 use crate::engine::event::{Priority, TicketStatus};
-use crate::engine::time::Day;
 
 /// Whether a ticket is unsolved at the view's moment.
 fn unsolved(view: &View<'_>, ticket: &TicketFact) -> bool {
@@ -29,19 +28,22 @@ fn pressing(ticket: &TicketFact) -> bool {
     ticket.priority >= Priority::High || ticket.escalated
 }
 
-/// The instant from which an unsolved ticket is in breach, if one was promised. A ticket that
-/// waits for the customer has its solution clock paused.
-pub fn breach_ms(view: &View<'_>, ticket: &TicketFact) -> Option<i64> {
+/// When the first response and the solution of an unsolved ticket are due, as far as they were
+/// promised and not kept yet. A ticket that waits for the customer has its solution clock paused.
+pub fn promises(view: &View<'_>, ticket: &TicketFact) -> [Option<i64>; 2] {
     if !unsolved(view, ticket) {
-        return None;
+        return [None, None];
     }
     let unanswered = ticket.first_response_at_ms.is_none_or(|answered| !view.known(answered));
-    let first = ticket.first_response_due_ms.filter(|_| unanswered);
-    let resolve = ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending);
-    match (first, resolve) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+    [
+        ticket.first_response_due_ms.filter(|_| unanswered),
+        ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending),
+    ]
+}
+
+/// The instant from which an unsolved ticket is in breach, if a time was promised.
+pub fn breach_ms(view: &View<'_>, ticket: &TicketFact) -> Option<i64> {
+    promises(view, ticket).into_iter().flatten().min()
 }
 
 /// Unsolved tickets in breach at the view's moment.
@@ -49,28 +51,62 @@ pub fn breached<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a Entry<Box<st
     open(view).filter(|t| breach_ms(view, &t.value).is_some_and(|breach| breach <= view.moment.at_ms))
 }
 
-fn some_ticket(view: &View<'_>) -> Option<()> {
-    (!view.facts.tickets.is_empty()).then_some(())
+/// What one pass over the tickets counts.
+#[derive(Debug, Default)]
+pub(super) struct TicketTally {
+    open: i64,
+    urgent: i64,
+    breached: i64,
+    oldest_open_ms: Option<i64>,
+    /// Opened in the last 30 days, and how many of them are unsolved.
+    recent: i64,
+    recent_unsolved: i64,
+    /// Sum and number of the ratings of tickets opened in the last 90 days.
+    csat: (i64, i64),
 }
 
-fn opened_after<'a>(view: &'a View<'_>, day: Day) -> impl Iterator<Item = &'a Entry<Box<str>, TicketFact>> {
-    live(view).filter(move |t| view.day_of(t.value.opened_at_ms) > day)
+/// Days back to which a ticket counts as recent.
+const RECENT_DAYS: i32 = 30;
+/// Days back to which a rating counts.
+const CSAT_DAYS: i32 = 90;
+
+fn tally<'a>(view: &View<'a>) -> Option<&'a TicketTally> {
+    let count = || {
+        let mut tally = TicketTally::default();
+        let opened_after = |days| view.calendar.start_of(view.today().minus(days).plus(1));
+        let (recent_ms, csat_ms) = (opened_after(RECENT_DAYS), opened_after(CSAT_DAYS));
+        for ticket in live(view).map(|entry| &entry.value) {
+            let recent = i64::from(ticket.opened_at_ms >= recent_ms);
+            tally.recent += recent;
+            if let Some(csat) = ticket.csat.filter(|_| ticket.opened_at_ms >= csat_ms) {
+                tally.csat = (tally.csat.0 + i64::from(csat), tally.csat.1 + 1);
+            }
+            if unsolved(view, ticket) {
+                tally.open += 1;
+                tally.recent_unsolved += recent;
+                tally.urgent += i64::from(pressing(ticket));
+                tally.breached +=
+                    i64::from(breach_ms(view, ticket).is_some_and(|at_ms| at_ms <= view.moment.at_ms));
+                let oldest_ms = tally.oldest_open_ms.unwrap_or(i64::MAX).min(ticket.opened_at_ms);
+                tally.oldest_open_ms = Some(oldest_ms);
+            }
+        }
+        tally
+    };
+    (!view.facts.tickets.is_empty()).then(|| view.tally.tickets.get_or_init(count))
 }
 
 /// (unsolved, all) among the tickets opened in the last 30 days.
 pub fn unresolved_recent(view: &View<'_>) -> (i64, i64) {
-    let recent = || opened_after(view, view.today().minus(30));
-    (recent().filter(|t| unsolved(view, &t.value)).count() as i64, recent().count() as i64)
+    tally(view).map_or((0, 0), |tally| (tally.recent_unsolved, tally.recent))
 }
 
 pub(super) fn open_tickets(view: &View<'_>) -> Option<i64> {
-    some_ticket(view)?;
-    Some(open(view).count() as i64)
+    tally(view).map(|tally| tally.open)
 }
 
 pub(super) fn urgent_tickets(view: &View<'_>) -> Option<i64> {
-    some_ticket(view)?;
-    Some(open(view).filter(|t| pressing(&t.value)).count() as i64)
+    tally(view).map(|tally| tally.urgent)
 }
 
 pub(super) fn unresolved_share(view: &View<'_>) -> Option<i64> {
@@ -79,17 +115,15 @@ pub(super) fn unresolved_share(view: &View<'_>) -> Option<i64> {
 }
 
 pub(super) fn oldest_ticket_days(view: &View<'_>) -> Option<i64> {
-    let oldest = open(view).map(|t| t.value.opened_at_ms).min()?;
-    Some(view.today().since(view.day_of(oldest)).max(0).into())
+    let oldest_ms = tally(view)?.oldest_open_ms?;
+    Some(view.today().since(view.day_of(oldest_ms)).max(0).into())
 }
 
 pub(super) fn breached_tickets(view: &View<'_>) -> Option<i64> {
-    some_ticket(view)?;
-    Some(breached(view).count() as i64)
+    tally(view).map(|tally| tally.breached)
 }
 
 pub(super) fn ticket_csat(view: &View<'_>) -> Option<i64> {
-    let rated = opened_after(view, view.today().minus(90)).filter_map(|t| t.value.csat.map(i64::from));
-    let (sum, n) = rated.fold((0, 0), |(sum, n), csat| (sum + csat, n + 1));
+    let (sum, n) = tally(view)?.csat;
     (n > 0).then(|| sum * 100 / n)
 }

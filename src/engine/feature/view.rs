@@ -1,7 +1,10 @@
 //! The view of one account from one moment: what feature functions and rules look at.
 
-use crate::engine::account::{Band, Close, Decisions, Facts, Moment};
+use super::people::NpsTally;
+use super::support::TicketTally;
+use crate::engine::account::{Band, Close, ContractFact, Decisions, Entry, Facts, Moment};
 use crate::engine::time::{Calendar, Day};
+use std::cell::OnceCell;
 
 /// The score as it stands, for rules and score features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,15 +15,14 @@ pub struct ScoreNow {
     pub band: Option<Band>,
 }
 
-/// Who is looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// What happened.
-    pub facts: &'a Facts,
-    /// What was concluded.
-    pub decisions: &'a Decisions,
-    /// The score as evaluated at the view's moment.
-    pub score: ScoreNow,
+/// What several features and rules need from the same entities at the same moment, computed at
+/// most once per evaluation: an account can have hundreds of tickets.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub(super) tickets: OnceCell<TicketTally>,
+    pub(super) nps: OnceCell<NpsTally>,
+    /// Index of the contract in force.
+    contract: OnceCell<Option<usize>>,
 }
 
 /// One account from one moment.
@@ -38,6 +40,8 @@ pub struct View<'a> {
     pub calendar: Calendar,
     /// How long after midnight the account's day turns.
     pub jitter_ms: i64,
+    /// What was counted already at this moment.
+    pub tally: &'a Tally,
 }
 
 impl<'a> View<'a> {
@@ -61,11 +65,21 @@ impl<'a> View<'a> {
         !self.moment.hindsight || at_ms <= self.moment.at_ms
     }
 
-    /// The same account, looked back at from an earlier instant.
+    /// The same account, looked back at from an earlier instant, with a tally of its own.
     #[must_use]
-    pub fn back_at(&self, at_ms: i64) -> View<'a> {
+    pub fn back_at<'b>(&self, at_ms: i64, tally: &'b Tally) -> View<'b>
+    where
+        'a: 'b,
+    {
         let today = self.calendar.day_of(at_ms - self.jitter_ms);
-        View { moment: Moment { at_ms, today, hindsight: true }, ..*self }
+        View { moment: Moment { at_ms, today, hindsight: true }, tally, ..*self }
+    }
+
+    /// The contract in force on the account's day.
+    pub fn contract(&self) -> Option<&'a Entry<Box<str>, ContractFact>> {
+        let find = || self.facts.contract_on(self.today(), self.calendar);
+        let index = *self.tally.contract.get_or_init(find);
+        self.facts.contracts.iter().nth(index?)
     }
 
     /// The closing value of a day.

@@ -10,13 +10,13 @@
 //! weight * points; the score is their sum rounded half up to hundredths; contributions are
 //! rounded to hundredths by largest remainder, ties in line order, so that they sum to the score.
 
+mod defaults;
 mod ramp;
 mod scorecard;
 
+pub use defaults::default_scoring;
 pub use ramp::Ramp;
-pub use scorecard::{
-    BandThresholds, Bands, Cap, Card, CardGroup, CardLine, ScorecardWhen, Scoring, default_scoring,
-};
+pub use scorecard::{BandThresholds, Bands, Cap, Card, CardGroup, CardLine, ScorecardWhen, Scoring};
 
 use super::account::Band;
 use super::feature::{FeatureId, View};
@@ -97,7 +97,15 @@ pub fn line_number(name: &str) -> u32 {
 #[derive(Debug)]
 pub struct Scorer {
     scoring: Scoring,
-    weights: HashMap<(u8, u32), Box<[u32]>, FixedState>,
+    weights: HashMap<(u8, u32), Weights, FixedState>,
+}
+
+/// What follows from which features are present.
+#[derive(Debug)]
+struct Weights {
+    coverage_bp: u16,
+    /// Parts per million by line; empty below the coverage floor.
+    ppm: Box<[u32]>,
 }
 
 impl Scorer {
@@ -147,28 +155,37 @@ impl Scorer {
         card.caps.get(usize::from(points.cap?))
     }
 
+    fn weights(&mut self, card_index: u8, mask: u32) -> &Weights {
+        let scoring = &self.scoring;
+        self.weights.entry((card_index, mask)).or_insert_with(|| {
+            let card = &scoring.scorecards[usize::from(card_index)];
+            let coverage_bp = card.coverage_bp(mask);
+            let known = mask != 0 && coverage_bp >= scoring.coverage_floor_bp();
+            let ppm = if known { card.effective_weights(mask) } else { Box::default() };
+            Weights { coverage_bp, ppm }
+        })
+    }
+
     /// (sum of contributions before a cap, coverage).
     fn uncapped(&mut self, points: &Points) -> (Option<i16>, u16) {
-        let card = &self.scoring.scorecards[usize::from(points.card)];
-        let mask = points.mask();
-        let coverage_bp = card.coverage_bp(mask);
-        if mask == 0 || coverage_bp < self.scoring.coverage_floor_bp() {
-            return (None, coverage_bp);
+        let Weights { coverage_bp, ppm } = self.weights(points.card, points.mask());
+        if ppm.is_empty() {
+            return (None, *coverage_bp);
         }
-        let weights = self.weights.entry((points.card, mask)).or_insert_with(|| card.effective_weights(mask));
-        let sum: u64 =
-            weights.iter().zip(&*points.points).map(|(&w, &p)| u64::from(w) * p.max(0) as u64).sum();
-        (Some(((sum + u64::from(PPM / 2)) / u64::from(PPM)) as i16), coverage_bp)
+        let sum: u64 = products(ppm, points).sum();
+        (Some(((sum + u64::from(PPM / 2)) / u64::from(PPM)) as i16), *coverage_bp)
     }
 
     /// The lines of the explanation; contributions sum to the score. Empty when it is unknown.
     pub fn explain(&mut self, points: &Points) -> Vec<Line<'_>> {
         let (Some(total), _) = self.uncapped(points) else { return Vec::new() };
-        let mask = points.mask();
+        // A known total means the weights are remembered.
+        let Some(weights) = self.weights.get(&(points.card, points.mask())).map(|weights| &weights.ppm)
+        else {
+            return Vec::new();
+        };
         let card = &self.scoring.scorecards[usize::from(points.card)];
-        let weights = card.effective_weights(mask);
-        let products: Vec<u64> =
-            weights.iter().zip(&*points.points).map(|(&w, &p)| u64::from(w) * p.max(0) as u64).collect();
+        let products: Vec<u64> = products(weights, points).collect();
         let shares = largest_remainder(&products, u64::from(PPM), total as u64);
         let mut lines: Vec<Line<'_>> = card
             .grouped_lines()
@@ -203,6 +220,11 @@ impl Points {
     fn mask(&self) -> u32 {
         self.points.iter().enumerate().fold(0, |mask, (i, &p)| if p == ABSENT { mask } else { mask | 1 << i })
     }
+}
+
+/// Weight times points, line by line; absent lines weigh nothing.
+fn products(ppm: &[u32], points: &Points) -> impl Iterator<Item = u64> {
+    ppm.iter().zip(&*points.points).map(|(&weight, &points)| u64::from(weight) * points.max(0) as u64)
 }
 
 /// Rounds `numerators / denominator` to integers that sum to `total`: floors first, then one

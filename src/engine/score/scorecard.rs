@@ -103,7 +103,7 @@ pub struct Cap {
     pub max_score: u8,
 }
 
-const CAP_PREFIX: &str = "cap:";
+pub(super) const CAP_PREFIX: &str = "cap:";
 
 fn cap_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(format!("{CAP_PREFIX}{}", String::deserialize(deserializer)?))
@@ -280,84 +280,9 @@ impl Card {
     }
 }
 
-/// The scorecards that are used when the configuration names none.
-pub fn default_scoring() -> Scoring {
-    use FeatureId as F;
-    let line = |feature, weight, ramp: &[(i64, u8)]| CardLine { feature, weight, ramp: Ramp(ramp.to_vec()) };
-    let group = |name: &str, weight, features| CardGroup { name: name.to_owned(), weight, features };
-    let usage = |trend: u16| {
-        let mut lines = vec![
-            line(F::DaysSinceActive, 30, &[(2, 100), (21, 0)]),
-            line(F::ActiveDays28d, 30, &[(2, 0), (16, 100)]),
-        ];
-        if trend > 0 {
-            lines.push(line(F::UsageTrend28d, trend, &[(4_000, 0), (9_000, 100)]));
-        }
-        lines
-    };
-    let adoption = || {
-        vec![
-            line(F::SeatUtilisation, 60, &[(1_000, 0), (7_000, 100)]),
-            line(F::FeatureBreadth, 40, &[(1_000, 0), (6_000, 100)]),
-        ]
-    };
-    let support = || {
-        vec![
-            line(F::UrgentTickets, 40, &[(0, 100), (3, 0)]),
-            line(F::BreachedTickets, 30, &[(0, 100), (2, 0)]),
-            line(F::UnresolvedShare, 30, &[(2_000, 100), (8_000, 0)]),
-        ]
-    };
-    let billing = || {
-        vec![
-            // Nothing is lost within the grace of the late-payment rule.
-            line(F::OverdueDays, 70, &[(10, 100), (60, 0)]),
-            line(F::PaymentDelay, 30, &[(0, 100), (30, 0)]),
-        ]
-    };
-    let sentiment =
-        || vec![line(F::Nps, 60, &[(-50, 0), (50, 100)]), line(F::NpsLatest, 40, &[(3, 0), (9, 100)])];
-    let relationship = || vec![line(F::Champions, 100, &[(0, 0), (1, 100)])];
-    let caps = || {
-        vec![Cap {
-            name: format!("{CAP_PREFIX}overdue_60_days"),
-            feature: F::OverdueDays,
-            at_least: 60,
-            max_score: 40,
-        }]
-    };
-    let card = |name: &str, lifecycle: &[&str], weights: [u16; 6], trend| Card {
-        name: name.to_owned(),
-        when: ScorecardWhen {
-            segment: Vec::new(),
-            lifecycle: lifecycle.iter().map(|&stage| stage.to_owned()).collect(),
-        },
-        groups: vec![
-            group("usage", weights[0], usage(trend)),
-            group("adoption", weights[1], adoption()),
-            group("support", weights[2], support()),
-            group("billing", weights[3], billing()),
-            group("sentiment", weights[4], sentiment()),
-            group("relationship", weights[5], relationship()),
-        ],
-        caps: caps(),
-    };
-    Scoring {
-        coverage_floor_percent: 40,
-        bands: Bands {
-            healthy: BandThresholds { enter: 75, leave: 70 },
-            at_risk: BandThresholds { enter: 45, leave: 50 },
-        },
-        // A customer that is still being set up has no trend yet; adoption counts for more.
-        scorecards: vec![
-            card("onboarding", &["onboarding"], [30, 30, 15, 10, 5, 10], 0),
-            card("default", &[], [35, 15, 15, 15, 10, 10], 40),
-        ],
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::default_scoring;
     use super::*;
 
     #[test]

@@ -110,13 +110,19 @@ impl SlotCounts {
         }
     }
 
-    /// Number of slots with a count in `after < slot <= upto`.
-    pub fn nonzero(&self, after: i32, upto: i32) -> u32 {
-        let (from, to) = self.range(after, upto);
-        match &self.lanes {
-            Lanes::Narrow(lane) => lane[from..to].iter().filter(|&&count| count > 0).count() as u32,
-            Lanes::Wide(lane) => lane[from..to].iter().filter(|&&count| count > 0).count() as u32,
+    /// Which slots have a count in `after < slot <= upto`: bit `k` is the slot `upto - k`, for
+    /// `k` up to 63.
+    pub fn nonzero_mask(&self, after: i32, upto: i32) -> u64 {
+        let (from, to) = self.range(after.max(upto.saturating_sub(64)), upto);
+        if from == to {
+            return 0;
         }
+        // Bit 0 of the fold is the last stored slot of the range, which may lie before `upto`.
+        let bits = match &self.lanes {
+            Lanes::Narrow(lane) => lane[from..to].iter().fold(0, |bits, &n| bits << 1 | u64::from(n > 0)),
+            Lanes::Wide(lane) => lane[from..to].iter().fold(0, |bits, &n| bits << 1 | u64::from(n > 0)),
+        };
+        bits << (i64::from(upto) - (i64::from(self.first) + to as i64 - 1))
     }
 
     /// The greatest slot `<= upto` with a count.
@@ -215,7 +221,11 @@ mod tests {
         assert_eq!(c.sum(10, 13), 302);
         assert_eq!(c.sum(9, 12), 3);
         assert_eq!(c.sum(20, 30), 0);
-        assert_eq!(c.nonzero(9, 13), 3);
+        assert_eq!(c.nonzero_mask(9, 13), 0b1101);
+        assert_eq!(c.nonzero_mask(9, 15), 0b110100);
+        assert_eq!(c.nonzero_mask(10, 12), 0b10);
+        assert_eq!(c.nonzero_mask(20, 30), 0);
+        assert_eq!(c.nonzero_mask(-500, 13), 0b1101);
         assert_eq!(c.last_nonzero(12), Some(11));
         assert_eq!(c.last_nonzero(9), None);
     }

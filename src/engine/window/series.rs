@@ -42,9 +42,9 @@ impl Series {
         self.days.sum(after.0, upto.0)
     }
 
-    /// Days with a count in `after < d <= upto`.
-    pub fn active_days(&self, after: Day, upto: Day) -> u32 {
-        self.days.nonzero(after.0, upto.0)
+    /// Days with a count in `after < d <= upto`: bit `k` is the day `upto - k`, for `k` up to 63.
+    pub fn active_mask(&self, after: Day, upto: Day) -> u64 {
+        self.days.nonzero_mask(after.0, upto.0)
     }
 
     /// The count of one day.

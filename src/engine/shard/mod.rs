@@ -3,18 +3,20 @@
 //! Events and time come in; what is to be told comes out of [`Shard::drain`]. Facts change at
 //! once; decisions are made at the shard's clock, which only [`Shard::advance`] moves. There is
 //! no way back: when a commit fails, the shard is dropped and restored.
+//! What recovery needs (pages, journal) is in `checkpoint.rs`.
 
-use super::account::{Band, Verdict, apply_header};
-use super::config::EngineConfig;
-use super::evaluate::{Account, Cause, Evaluator};
-use super::event::{Event, Reason, Refusal};
-use super::feature::Touch;
-use super::page::{self, PageError, StoredAccountRef};
-use super::partition::{PAGES, PageId, bucket_of};
-use super::record::{RiskTransition, ScoreRecord};
-use super::rule::{RULES, Severity};
-use super::time::{DAY_TURN_SPREAD_MS, Day};
-use super::timer::{Deadline, DeadlineQueue};
+mod checkpoint;
+
+use crate::engine::account::{Band, Verdict};
+use crate::engine::config::EngineConfig;
+use crate::engine::evaluate::{Account, Cause, Evaluator};
+use crate::engine::event::{Event, Reason, Refusal};
+use crate::engine::feature::Touch;
+use crate::engine::partition::PAGES;
+use crate::engine::record::{RiskTransition, ScoreRecord};
+use crate::engine::rule::{RULES, Severity};
+use crate::engine::time::Day;
+use crate::engine::timer::{Deadline, DeadlineQueue};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -362,106 +364,6 @@ impl Shard {
             self.dirty[usize::from(page.0)] = true;
         }
         scores
-    }
-
-    /// The page of an account.
-    pub fn page_of(account: &str, partitions: u32) -> PageId {
-        bucket_of(account.as_bytes(), partitions)
-    }
-
-    /// Pages changed since this was last asked, ascending.
-    pub fn take_dirty(&mut self) -> Vec<PageId> {
-        let pages = (0..=u8::MAX).filter(|&page| self.dirty[usize::from(page)]).map(PageId).collect();
-        self.dirty = [false; PAGES as usize];
-        pages
-    }
-
-    /// A page as bytes; equal content gives equal bytes.
-    pub fn encode_page(&self, page: PageId) -> Vec<u8> {
-        let mut accounts: Vec<StoredAccountRef<'_>> = self.pages[usize::from(page.0)]
-            .iter()
-            .map(|&slot| {
-                let Account { id, facts, decisions, .. } = &self.accounts[slot as usize];
-                StoredAccountRef { id, facts, decisions }
-            })
-            .collect();
-        accounts.sort_by_key(|account| account.id);
-        page::encode(&accounts)
-    }
-
-    /// Loads a page into a shard that has none of its accounts.
-    ///
-    /// # Errors
-    /// When the bytes are not a page of this number; the shard is unchanged then.
-    pub fn load_page(&mut self, page: PageId, bytes: &[u8]) -> Result<(), PageError> {
-        let accounts = page::decode(bytes)?;
-        for stored in &accounts {
-            let misplaced = Self::page_of(&stored.id, self.id.partitions) != page;
-            if misplaced || self.find(&stored.id).is_some() {
-                let detail = format!("account `{}` does not belong here", stored.id);
-                return Err(PageError::Damaged { detail });
-            }
-        }
-        for stored in accounts {
-            let mut account = Account::new(&stored.id);
-            account.facts = stored.facts;
-            account.decisions = stored.decisions;
-            self.insert(account);
-        }
-        Ok(())
-    }
-
-    /// Up to which day a page encoded now covers every history in it.
-    pub fn covered_now(&self) -> Option<Covered> {
-        let day = self.evaluator.calendar.day_of(self.clock_ms?.saturating_sub(DAY_TURN_SPREAD_MS));
-        Some(Covered(day.minus(1).0))
-    }
-
-    /// Tells the shard up to which day *both* copies of a page cover its histories: journal
-    /// headers then carry only later days. `None` = they carry everything.
-    pub fn page_covered(&mut self, page: PageId, covered: Option<Covered>) {
-        self.covered[usize::from(page.0)] = covered.map(|covered| Day(covered.0));
-    }
-
-    /// Replaces the decisions of an account by a journal record (`None` = tombstone: they are
-    /// cleared). Returns whether anything changed; its page is dirty then.
-    ///
-    /// # Errors
-    /// When the header cannot be read, or nothing is known of the account.
-    pub fn apply_journal(&mut self, account: &str, decisions: Option<&[u8]>) -> Result<bool, PageError> {
-        let Some(slot) = self.find(account) else {
-            return match decisions {
-                Some(_) => Err(PageError::UnknownAccount { account: account.to_owned() }),
-                None => Ok(false),
-            };
-        };
-        let target = &mut self.accounts[slot as usize].decisions;
-        let before = target.clone();
-        match decisions {
-            Some(bytes) => apply_header(target, bytes).map_err(|detail| PageError::Damaged { detail })?,
-            None => *target = Default::default(),
-        }
-        let changed = *target != before;
-        if changed {
-            self.mark_dirty(slot);
-        }
-        Ok(changed)
-    }
-
-    /// Ends a recovery: sets the clock, recomputes what is derived, arms every account and notes
-    /// every score that differs from the last published one.
-    pub fn finish_restore(&mut self, clock_ms: Option<i64>) {
-        self.clock_ms = clock_ms;
-        let Some(clock_ms) = clock_ms else { return };
-        for slot in self.slots_by_id() {
-            let account = &mut self.accounts[slot as usize];
-            self.evaluator.refresh(account, clock_ms, Touch::ALL);
-            if self.evaluator.is_due(account) {
-                account.listed = true;
-                self.listed.push(slot);
-            }
-            self.arm(slot, clock_ms);
-        }
     }
 
     /// One account as it stands, or `None` if nothing is known of it.
