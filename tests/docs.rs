@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use accountpulse::config::defaults_yaml;
+use accountpulse::config::{Config, defaults_yaml};
 use accountpulse::engine::{feature, rule};
 
 /// When set, generated pages are written instead of compared.
@@ -181,6 +181,22 @@ fn command_lines_are_understood() {
     for command in ["demo", "run", "send", "tail", "explain", "replay", "check", "config"] {
         assert!(seen.contains(command), "no document shows `accountpulse {command}`");
     }
+}
+
+#[test]
+fn configurations_in_documents_are_right() {
+    let mut seen = 0;
+    for (path, text) in documents() {
+        for block in text.split("```yaml\n").skip(1) {
+            let yaml = block.split("```").next().unwrap();
+            let name = path.display().to_string();
+            if let Err(error) = Config::parse(&name, yaml, &|_| None) {
+                panic!("{}", error.render(false));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no document shows a configuration");
 }
 
 #[test]
