@@ -247,12 +247,18 @@ impl<L: Log> Worker<L> {
             self.phase = Phase::Assigning;
             return Ok(Wake::Immediately);
         }
-        if now.wall_ms >= self.next_commit_ms || self.full {
+        if self.commit_is_due(now) || self.full {
             return self.begin_commit(now);
         }
         // While live the poll does the waiting: it ends early for records, and in time for the
         // next commit.
         Ok(if polled == Seen::Input { Wake::Immediately } else { Wake::Idle })
+    }
+
+    /// Whether the next commit is due. A wall clock that was set back must not postpone it by as much.
+    fn commit_is_due(&self, now: Now) -> bool {
+        let left_ms = self.next_commit_ms.saturating_sub(now.wall_ms);
+        left_ms <= 0 || left_ms > self.settings.commit_interval_ms
     }
 
     /// Takes what the log has, while there is room for it.

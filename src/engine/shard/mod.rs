@@ -332,7 +332,8 @@ impl Shard {
         risks
             .iter_mut()
             .for_each(|risk| risk.backfill = risk.at_ms < wall_ms.saturating_sub(BACKFILL_AFTER_MS));
-        let rested = |told_ms: i64| wall_ms.saturating_sub(told_ms) >= PUBLISH_INTERVAL_MS;
+        // A wall clock that was set back must not silence a score until it has caught up.
+        let rested = |told_ms: i64| !(0..PUBLISH_INTERVAL_MS).contains(&wall_ms.saturating_sub(told_ms));
         Effects { scores: self.publish(rested, wall_ms), risks }
     }
 
