@@ -55,8 +55,10 @@ pub const MAX_APPEND_BYTES: usize = 64 << 20;
 pub const MAX_QUEUED_BYTES: usize = 256 << 20;
 /// How many requests may wait for the writer before `append` answers [`LocalError::Busy`].
 pub const MAX_QUEUED_REQUESTS: usize = 1024;
-/// What one open transaction of the member may hold before `send` answers `BufferFull`.
-pub const DEFAULT_TRANSACTION_BYTES: usize = 64 << 20;
+/// What one open transaction of the member may hold before `send` answers `BufferFull`. Here that
+/// answer never goes away (nothing is sent before the commit), so it must lie beyond the largest
+/// commit there is: the scores of every account after a change of the configuration.
+pub const DEFAULT_TRANSACTION_BYTES: usize = 2 << 30;
 /// Records are stored together in values of about this size.
 const STORED_BATCH_BYTES: usize = 1 << 20;
 /// The writer stops adding requests to a group beyond this size.
