@@ -66,15 +66,33 @@ pub fn load_or_create(path: &Path) -> Result<PersonKey, PersonKeyError> {
 }
 
 fn create(path: &Path) -> io::Result<()> {
-    let mut key = [0u8; KEY_BYTES];
-    fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    let (mut key, mut name) = ([0u8; KEY_BYTES], [0u8; 8]);
+    let mut random = fs::File::open("/dev/urandom")?;
+    random.read_exact(&mut key)?;
+    random.read_exact(&mut name)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Whole or not at all, and never in the place of a key that another process made meanwhile.
+    let draft = path.with_extension(format!("{:016x}.new", u64::from_ne_bytes(name)));
+    let made = write_new(&draft, &digits).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    let removed = fs::remove_file(&draft);
+    made?;
+    removed?;
+    // Events would be pseudonymised with a key that a crash could take away again.
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => fs::File::open(".")?.sync_all(),
+    }
+}
+
+fn write_new(path: &Path, digits: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(format!("{digits}\n").as_bytes())?;
-    // Events would be pseudonymised with a key that a crash could take away again.
     file.sync_all()
 }
 
