@@ -7,6 +7,7 @@
 //! looked at: wait for `Retry-After` and send the same again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -24,6 +25,9 @@ use crate::telemetry::catalogue::{INGEST_EVENTS, INGEST_REFUSED, INGEST_THROTTLE
 
 /// Refused lines that are listed one by one; the rest is counted.
 pub const REFUSED_LISTED_MAX: usize = 100;
+
+/// Longest time for a body to arrive: a client that stalls must not keep its place in the queue.
+const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of a request's events.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,8 +116,16 @@ async fn read_body(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<B
     if announced.is_some_and(|bytes| bytes > limit) {
         return Err(too_large());
     }
-    // Besides the limit, only a client that went away makes this fail, and it hears no answer.
-    axum::body::to_bytes(body, limit).await.map_err(|_| too_large())
+    match tokio::time::timeout(BODY_WAIT, axum::body::to_bytes(body, limit)).await {
+        // Besides the limit, only a client that went away makes this fail, and it hears no answer.
+        Ok(read) => read.map_err(|_| too_large()),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "urn:accountpulse:problem:slow",
+            "Body too slow",
+            format!("the body did not arrive within {} seconds; send less at once", BODY_WAIT.as_secs()),
+        )),
+    }
 }
 
 /// Judges every event and writes the good ones.
