@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -113,7 +114,10 @@ pub struct Running {
 /// Opens the data directory: the key, then the log.
 pub fn open(config: Config) -> Result<Opened, StartError> {
     let data_dir = &config.storage.data_dir;
-    std::fs::create_dir_all(data_dir).map_err(system("creating the data directory"))?;
+    // The log holds events as they came, raw person ids among them: nobody else's business.
+    let mut folder = std::fs::DirBuilder::new();
+    let made = folder.recursive(true).mode(0o700).create(data_dir);
+    made.map_err(system("creating the data directory"))?;
     let key = person_key::load_or_create(&config.person_key_path())?;
     let store = topics::open(&config, data_dir)?;
     Ok(Opened { config, store, key })
