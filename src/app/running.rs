@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use tokio::net::TcpListener;
@@ -39,6 +40,10 @@ use crate::worker::{self, InputTopic, OutputTopics, SettingsError, WorkerSetting
 
 /// Threads that serve HTTP.
 const HTTP_THREADS: usize = 2;
+/// Longest wait for open connections at the end: a client that stalls must not keep the last commit.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// Time between two calls of [`Exporter::upkeep`].
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Exit code of a process that is told twice to end.
 const FORCED: i32 = 130;
 
@@ -140,6 +145,13 @@ impl Opened {
         let signals = watch_signals(&runtime)?;
 
         let exporter = Exporter::install(&names(&config))?;
+        let upkept = exporter.clone();
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                upkept.upkeep();
+            }
+        });
         let skew_ms = millis(config.clock.skew_limit);
         let intake = Intake { person_key: key, skew_ms, partitions: PARTITIONS };
         let health = Arc::new(Health::default());
@@ -219,8 +231,12 @@ impl Running {
         self.health.stopping.store(true, Relaxed);
         // An error means that the server has ended already.
         let _ = self.end_server.send(());
-        if let Err(error) = self.runtime.block_on(self.server) {
-            warn("the HTTP server", &error);
+        let server = self.server;
+        let served = self.runtime.block_on(async { tokio::time::timeout(STOP_WAIT, server).await });
+        match served {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn("the HTTP server", &error),
+            Err(_) => warn("the HTTP server", &"connections were still open and are cut"),
         }
         self.worker.stop();
         self.follower.stop();
