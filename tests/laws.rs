@@ -1,6 +1,8 @@
 //! The laws of the engine, as properties over generated 500-day histories, past limits and
 //! horizons. Each runs at least a thousand cases; `PROPTEST_CASES` raises that.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 #[path = "laws/history.rs"]
 mod history;
 

@@ -135,11 +135,13 @@ fn work_through(instance: &Running, global: &Global) -> bool {
 fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
     let events = appended(&instance.store).map_err(failed)?;
     let (url, data) = (&instance.url, args.data.display());
+    // As it was started, so that the lines can be pasted also when it is not on the PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "accountpulse".to_owned());
     anstream::println!(
         "\n{events} events are in; live events come now.\n\n  \
          metrics   {url}/metrics\n  health    {url}/readyz?verbose\n  data      {data}\n\n  \
-         Try in another terminal:\n    accountpulse tail risks --follow --data {data}\n    \
-         accountpulse explain ACCOUNT --data {data}\n\n\
+         Try in another terminal:\n    {program} tail risks --follow --data {data}\n    \
+         {program} explain ACCOUNT --data {data}\n\n\
          Risks as they start, change and end (Ctrl-C ends; the same command goes on):"
     );
     Ok(())

@@ -196,7 +196,11 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn contributions(out: &mut String, score: &Value) {
-    let _ = writeln!(out, "\nWhat the score of {} is made of:", points(&score["score_hundredths"]));
+    if score["score_hundredths"].is_null() {
+        out.push_str("\nToo little is known for a score.\n");
+    } else {
+        let _ = writeln!(out, "\nWhat the score of {} is made of:", points(&score["score_hundredths"]));
+    }
     for line in list(&score["contributions"]) {
         let part = points(&line["contribution_hundredths"]);
         let _ = write!(out, "  {part:>7}  {:<36}", plain(&line["line"]));
@@ -233,7 +237,7 @@ fn changes(out: &mut String, score: &Value) {
 
 fn risks(out: &mut String, known: &Known) {
     let now = list(&known.score["risks"]);
-    let _ = writeln!(out, "\nRisks now: {}", if now.is_empty() { "none" } else { "" });
+    let _ = writeln!(out, "\nRisks now:{}", if now.is_empty() { " none" } else { "" });
     for risk in now {
         let _ = writeln!(
             out,

@@ -78,7 +78,7 @@ pub fn defaults_yaml() -> String {
         let fixed = match path {
             "day_offset" => "Added to UTC before the day is taken. Fixed with the state.",
             "limits" => {
-                "Limits per account and per shard; see docs/rules.md for what is bounded. Fixed with the state."
+                "Limits per account and per shard; each is named and has a default. Fixed with the state."
             }
             "rules" => {
                 "When a risk is told. `hold`: how long the condition must hold first; `keep_firing`: how long the\n\

@@ -373,9 +373,6 @@ impl Evaluator {
                 contribution_hundredths: line.contribution,
             })
             .collect();
-        let absent =
-            lines.iter().filter(|line| !present(line)).filter_map(|line| Some(line.feature?.def().name));
-        let absent = absent.collect();
         let told = Published {
             score_hundredths: account.score.hundredths,
             band: account.decisions.band,
@@ -386,6 +383,7 @@ impl Evaluator {
                 .map(|line| PublishedLine { line: line_number(line.name), contribution: line.contribution })
                 .collect(),
         };
+        let absent = self.scorer.absent(&account.points);
         let before = account.decisions.published.replace(told);
         let changes = self.changes(before.as_ref(), &contributions);
         let record = ScoreRecord {

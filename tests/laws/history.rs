@@ -120,7 +120,7 @@ fn body(s: &Seedling, at_ms: i64) -> String {
 
 fn line(s: &Seedling, id: &str, at_ms: i64) -> Line {
     let account = format!("acct-{}", s.account);
-    let version = if s.a % 11 == 0 { format!(r#""version":{},"#, s.b % 3) } else { String::new() };
+    let version = if s.a.is_multiple_of(11) { format!(r#""version":{},"#, s.b % 3) } else { String::new() };
     let json = format!(
         r#"{{"id":"{id}",{version}"account_id":"{account}","occurred_at":"{}",{}}}"#,
         time(at_ms),

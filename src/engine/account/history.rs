@@ -55,7 +55,7 @@ impl History {
         if self.changes.last().is_some_and(|last| last.day >= day) {
             return false;
         }
-        if self.changes.last().map_or(None, |last| last.close) == close {
+        if self.changes.last().and_then(|last| last.close) == close {
             return false;
         }
         self.changes.push(Change { day, close });

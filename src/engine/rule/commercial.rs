@@ -3,7 +3,7 @@
 use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number};
 use crate::engine::account::currency;
 use crate::engine::feature::{FeatureId, Touch, View, annual_minor, overdue, renewal};
-use crate::engine::time::rfc3339;
+use crate::engine::time::{DAY_MS, rfc3339};
 
 pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
     key: "late_payment",
@@ -34,7 +34,9 @@ fn late_condition(view: &View<'_>, rules: &Rules) -> Condition {
 
 fn late_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
     let late: Vec<_> = overdue(view, rules.late_payment.grace.0).collect();
-    let days = late.iter().map(|i| view.today().since(view.day_of(i.value.due_at_ms))).max().unwrap_or(0);
+    // Elapsed days, not calendar days: the account's day may not have turned yet at this instant.
+    let past_due_ms = late.iter().map(|i| view.moment.at_ms.saturating_sub(i.value.due_at_ms)).max();
+    let days = past_due_ms.unwrap_or(0) / DAY_MS;
     let items = late.iter().take(MAX_ITEMS).map(|i| Item {
         kind: "invoice",
         id: i.key.to_string(),

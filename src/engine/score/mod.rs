@@ -176,6 +176,13 @@ impl Scorer {
         (Some(((sum + u64::from(PPM / 2)) / u64::from(PPM)) as i16), *coverage_bp)
     }
 
+    /// The features of the card that have no value, also when the score is unknown for that.
+    pub fn absent(&self, points: &Points) -> Vec<&'static str> {
+        let card = &self.scoring.scorecards[usize::from(points.card)];
+        let lines = card.lines().zip(&*points.points).filter(|(_, points)| **points == ABSENT);
+        lines.map(|(line, _)| line.feature.def().name).collect()
+    }
+
     /// The lines of the explanation; contributions sum to the score. Empty when it is unknown.
     pub fn explain(&mut self, points: &Points) -> Vec<Line<'_>> {
         let (Some(total), _) = self.uncapped(points) else { return Vec::new() };

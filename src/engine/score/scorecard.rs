@@ -243,10 +243,10 @@ impl Card {
             }
             // Weights inside a group are shares of the group's weight.
             let scale = u64::from(group.weight) * 1_000_000;
-            present += if sum == 0 { 0 } else { scale * here / sum };
+            present += (scale * here).checked_div(sum).unwrap_or(0);
             total += if group.features.is_empty() { 0 } else { scale };
         }
-        if total == 0 { 0 } else { (present * 10_000 / total) as u16 }
+        (present * 10_000).checked_div(total).unwrap_or(0) as u16
     }
 
     /// Effective weights in parts per million, summing to exactly one million, for the features
