@@ -145,13 +145,7 @@ impl Opened {
         let signals = watch_signals(&runtime)?;
 
         let exporter = Exporter::install(&names(&config))?;
-        let upkept = exporter.clone();
-        runtime.spawn(async move {
-            loop {
-                tokio::time::sleep(UPKEEP_EVERY).await;
-                upkept.upkeep();
-            }
-        });
+        keep_up(&runtime, exporter.clone());
         let skew_ms = millis(config.clock.skew_limit);
         let intake = Intake { person_key: key, skew_ms, partitions: PARTITIONS };
         let health = Arc::new(Health::default());
@@ -248,6 +242,16 @@ impl Running {
 
 fn warn(what: &str, error: &dyn Display) {
     tracing::warn!(%error, "{what} did not end in good order");
+}
+
+/// Moves recorded durations into their buckets, also when nobody scrapes.
+fn keep_up(runtime: &Runtime, exporter: Exporter) {
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            exporter.upkeep();
+        }
+    });
 }
 
 /// SIGINT and SIGTERM once for an orderly end, twice for an immediate one.
