@@ -27,8 +27,11 @@ const LINES_LISTED_MAX: usize = 5;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  accountpulse send events.jsonl\n  zcat history/*.gz | accountpulse send -\n  \
+    after_help = "Examples:\n  accountpulse send events.jsonl\n  zcat events/*.gz | accountpulse send -\n  \
                         accountpulse send --url http://127.0.0.1:9464 --retry-for 5m events.jsonl\n\n\
+                        Old history: an instance on the wall clock judges what it has, so while weeks of old events are\n\
+                        still coming in it may tell risks that it ends again soon. Load them in time order into an\n\
+                        instance with `clock: {mode: event}`, then restart it with `mode: wall`.\n\n\
                         Next: accountpulse tail risks --follow"
 )]
 pub struct Args {

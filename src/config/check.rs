@@ -217,8 +217,9 @@ impl Checker<'_> {
     }
 
     fn http(&mut self, file: &HttpFile, default: &Http) -> Http {
-        /// A request must hold at least one event of the largest size.
-        const REQUEST: (u64, u64) = (1024 * 1024, 256 * 1024 * 1024);
+        /// A request must hold at least one event of the largest size, and fit into one append of the
+        /// log with keys and headers.
+        const REQUEST: (u64, u64) = (1024 * 1024, 32 * 1024 * 1024);
         const QUEUED: (u64, u64) = (1, 4096);
         const LAG: (u64, u64) = (0, u64::MAX);
         let request = default.request_bytes as u64;

@@ -132,7 +132,7 @@ pub struct RiskTransition {
     pub title: &'static str,
     /// What happened to the risk.
     pub transition: Transition,
-    /// 1 for the first transition of the episode, then counting.
+    /// Counts the transitions of this rule on this account; with the id it names this one.
     pub transition_seq: u32,
     /// How bad.
     pub severity: Severity,

@@ -111,7 +111,9 @@ fn not_firing(
     };
     let pending = state.filter(|state| state.phase == Phase::Pending);
     let began_ms = pending.map_or(began_ms, |pending| pending.began_ms);
-    let seq = state.filter(|state| state.began_ms == began_ms).map_or(0, |state| state.seq);
+    // Counted per account and rule, not per episode: an episode that comes back after another one
+    // must not repeat a number that was told for it.
+    let seq = state.map_or(0, |state| state.seq);
     let fires = began_ms.saturating_add(timing.hold.0) <= now_ms;
     let fresh = RiskState {
         rule,

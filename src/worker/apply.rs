@@ -18,7 +18,7 @@ use super::dead_letter::{Stage, dead_letter, size_of};
 use super::frontier::{Heard, frontier};
 use super::owned::{Lane, OwnedShard, Queued};
 use super::settings::{Break, WorkerSettings};
-use crate::engine::event::{Event, Intake, RawRecord, Reason, Refusal};
+use crate::engine::event::{Event, Intake, RawRecord, Refusal};
 use crate::engine::{Input, Shard, Verdict};
 use crate::log::{RecordBatch, RecordRef};
 
@@ -222,11 +222,7 @@ fn apply_one<B: RecordBatch>(
     match apply_event(&mut owned.shard, index, event) {
         Ok(Verdict::Late) => {
             counts.verdict(Verdict::Late);
-            let message = format!(
-                "this {} is older than the duplicate horizon of its partition; it was not counted",
-                event.kind().name()
-            );
-            push_letter(owned, index, record, &Refusal::new(Reason::Late, message), Stage::Apply, context);
+            push_letter(owned, index, record, &Refusal::late(event), Stage::Apply, context);
         }
         Ok(verdict) => counts.verdict(verdict),
         Err(refusal) => {

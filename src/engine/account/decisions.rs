@@ -35,7 +35,7 @@ pub struct RiskState {
     pub clear_since_ms: Option<i64>,
     /// Severity told last.
     pub severity: Severity,
-    /// Sequence number of the last transition of this episode.
+    /// Sequence number of the last transition of this rule on this account.
     pub seq: u32,
     /// Digest of the evidence as of `fired_ms`; a difference means late or corrected events.
     pub evidence: u64,

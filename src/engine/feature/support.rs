@@ -37,7 +37,8 @@ pub fn promises(view: &View<'_>, ticket: &TicketFact) -> [Option<i64>; 2] {
     let unanswered = ticket.first_response_at_ms.is_none_or(|answered| !view.known(answered));
     [
         ticket.first_response_due_ms.filter(|_| unanswered),
-        ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending),
+        // Since when it waits is not known, so looking back the clock ran.
+        ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending || view.moment.hindsight),
     ]
 }
 

@@ -13,7 +13,8 @@ pub(super) const TICKET_BACKLOG: RuleDef = RuleDef {
                  opened in the last 30 days are",
     play: "bring support and product to one table, and tell the customer what is solved when",
     reads: Touch::TICKETS.or(Touch::TIME),
-    hindsight_days: i32::MAX,
+    // Priority and escalation are only known as they are now.
+    hindsight_days: 0,
     settings: |rules| (rules.ticket_backlog.enabled, rules.ticket_backlog.timing),
     condition: backlog_condition,
     evidence: backlog_evidence,

@@ -139,11 +139,11 @@ impl Shard {
         self.index.find(hash, |&slot| &*self.accounts[slot as usize].id == account).copied()
     }
 
-    fn find_or_create(&mut self, account: &str) -> Option<u32> {
+    fn find_or_create(&mut self, account: &str, most: usize) -> Option<u32> {
         if let Some(slot) = self.find(account) {
             return Some(slot);
         }
-        if self.accounts.len() >= self.evaluator.config.limits.accounts_per_shard {
+        if self.accounts.len() >= most {
             return None;
         }
         Some(self.insert(Account::new(account)))
@@ -186,16 +186,27 @@ impl Shard {
         Ok(verdict)
     }
 
-    /// Merges an event into the facts and nothing else: the muted replay of recovery.
+    /// Merges an event into the facts and nothing else: the muted replay of recovery. It admits
+    /// accounts beyond the limit: which ones were admitted live depended on how the inputs
+    /// interleaved, and the journal must find every one of them.
     ///
     /// # Errors
-    /// As [`Shard::apply`].
+    /// None today; the signature is that of [`Shard::apply`].
     pub fn replay_fact(&mut self, input: Input, event: &Event<'_>) -> Result<Verdict, Refusal> {
-        self.merge(input, event).map(|(_, verdict)| verdict)
+        self.merge_up_to(usize::MAX, input, event).map(|(_, verdict)| verdict)
     }
 
     fn merge(&mut self, input: Input, event: &Event<'_>) -> Result<(u32, Verdict), Refusal> {
-        let Some(slot) = self.find_or_create(&event.account) else {
+        self.merge_up_to(self.evaluator.config.limits.accounts_per_shard, input, event)
+    }
+
+    fn merge_up_to(
+        &mut self,
+        most: usize,
+        input: Input,
+        event: &Event<'_>,
+    ) -> Result<(u32, Verdict), Refusal> {
+        let Some(slot) = self.find_or_create(&event.account, most) else {
             let limit = self.evaluator.config.limits.accounts_per_shard;
             return Err(Refusal::new(
                 Reason::AccountLimit,
