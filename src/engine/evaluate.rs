@@ -11,7 +11,7 @@ use super::record::{
     Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord,
 };
 use super::risk::{self, Hindsight, Transition, risk_id};
-use super::rule::{Condition, RULES, RuleDef, by_key};
+use super::rule::{Condition, RULES, RuleDef};
 use super::score::{CoverageClass, Points, Score, Scorer, line_number, next_band, whole_points};
 use super::time::{Calendar, DAY_MS, Day};
 use std::sync::Arc;
@@ -451,7 +451,7 @@ fn summaries(account: &Account) -> Vec<RiskSummary> {
         let rule = RULES.iter().find(|rule| rule.id() == state.rule)?;
         Some(RiskSummary {
             id: risk_id(&account.id, rule.key, state.began_ms),
-            rule: by_key(rule.key)?.key.to_owned(),
+            rule: rule.key.to_owned(),
             phase: state.phase,
             severity: state.severity,
             began_at: state.began_ms,

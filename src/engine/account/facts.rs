@@ -5,7 +5,7 @@
 
 use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
 use super::keyed::{Keyed, Merge, Stamp};
-use crate::engine::event::{Body, Currency, Event, Kind, Login, Patch, PersonId, Usage};
+use crate::engine::event::{Body, Currency, Event, Login, Patch, Usage};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
 use crate::engine::window::{Admission, Filter, People, Series};
@@ -181,7 +181,8 @@ impl Facts {
         verdict
     }
 
-    fn admit(&mut self, input: u16, event: &Event<'_>, limits: &Limits) -> Admission {
+    /// Why a counted event is not counted; `None` when it is new, and from then on remembered.
+    fn put_aside(&mut self, input: u16, event: &Event<'_>, limits: &Limits) -> Option<Verdict> {
         let kind = event.kind() as u8;
         let place = self.filters.binary_search_by_key(&(kind, input), |f| (f.kind, f.input));
         let index = match place {
@@ -193,7 +194,12 @@ impl Facts {
         };
         let fingerprint = xxh3_64_with_seed(event.id.as_bytes(), event.occurred_at_ms as u64);
         let filter = &mut self.filters[index].filter;
-        filter.admit(fingerprint, event.occurred_at_ms, limits.duplicate_horizon.0, limits.fingerprints)
+        match filter.admit(fingerprint, event.occurred_at_ms, limits.duplicate_horizon.0, limits.fingerprints)
+        {
+            Admission::New => None,
+            Admission::Duplicate => Some(Verdict::Duplicate),
+            Admission::Late => Some(Verdict::Late),
+        }
     }
 
     fn merge_login(
@@ -204,10 +210,8 @@ impl Facts {
         calendar: Calendar,
         limits: &Limits,
     ) -> Verdict {
-        match self.admit(input, event, limits) {
-            Admission::Duplicate => return Verdict::Duplicate,
-            Admission::Late => return Verdict::Late,
-            Admission::New => {}
+        if let Some(verdict) = self.put_aside(input, event, limits) {
+            return verdict;
         }
         let day = calendar.day_of(event.occurred_at_ms);
         self.note_active(day);
@@ -224,10 +228,8 @@ impl Facts {
         calendar: Calendar,
         limits: &Limits,
     ) -> Verdict {
-        match self.admit(input, event, limits) {
-            Admission::Duplicate => return Verdict::Duplicate,
-            Admission::Late => return Verdict::Late,
-            Admission::New => {}
+        if let Some(verdict) = self.put_aside(input, event, limits) {
+            return verdict;
         }
         let day = calendar.day_of(event.occurred_at_ms);
         self.note_active(day);
@@ -383,20 +385,6 @@ impl Facts {
             && self.filters.is_sorted_by(|a, b| (a.kind, a.input) < (b.kind, b.input))
             && self.filters.iter().all(|f| f.filter.is_sound())
     }
-
-    /// The kinds this account has ever had, as far as the facts still tell.
-    pub fn has(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Login => self.logins.newest().is_some(),
-            Kind::Usage => !self.usage.is_empty(),
-            Kind::Ticket => !self.tickets.is_empty(),
-            Kind::Invoice => !self.invoices.is_empty(),
-            Kind::Survey => !self.surveys.is_empty(),
-            Kind::Contact => !self.contacts.is_empty(),
-            Kind::Contract => !self.contracts.is_empty(),
-            Kind::Account => !self.master.is_empty(),
-        }
-    }
 }
 
 fn name_hash(feature: &str) -> u64 {
@@ -410,9 +398,4 @@ fn stamp(event: &Event<'_>) -> Stamp {
 /// The currency of stored bytes.
 pub fn currency(bytes: [u8; 3]) -> Currency {
     Currency(bytes)
-}
-
-/// The pseudonym of a stored respondent.
-pub fn person(id: u64) -> PersonId {
-    PersonId(id)
 }
