@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::ingest::{NewRecord, OutputTopic, Outputs, Store, StoreError, Stored};
 use crate::log::local::{AppendRecord, LocalBatch, LocalError, LocalReader, LocalStore};
-use crate::log::{RecordBatch, TopicId, TopicPartition};
+use crate::log::{RecordBatch, TopicId, TopicPartition, Watermarks};
 
 impl From<LocalError> for StoreError {
     fn from(error: LocalError) -> StoreError {
@@ -21,17 +21,25 @@ impl From<LocalError> for StoreError {
     }
 }
 
+/// Start and end of every partition of a topic, in order.
+fn bounds<E>(
+    topic: TopicId,
+    partitions: u32,
+    watermarks: impl Fn(TopicPartition) -> Result<Watermarks, E>,
+) -> Result<Vec<(u64, u64)>, StoreError>
+where
+    StoreError: From<E>,
+{
+    let marks = |partition| Ok(watermarks(TopicPartition { topic, partition }).map(|m| (m.start, m.end))?);
+    (0..partitions).map(marks).collect()
+}
+
 /// The log of the running instance.
 pub struct RunningLog(pub Arc<LocalStore>);
 
 impl Outputs for RunningLog {
     fn bounds(&self, topic: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError> {
-        let topic = topics::output(topic);
-        let bounds = (0..self.0.partitions()).map(|partition| {
-            let marks = self.0.watermarks(TopicPartition { topic, partition })?;
-            Ok((marks.start, marks.end))
-        });
-        bounds.collect()
+        bounds(topics::output(topic), self.0.partitions(), |at| self.0.watermarks(at))
     }
 
     fn read(
@@ -100,12 +108,7 @@ impl LogAtRest {
 
 impl Outputs for LogAtRest {
     fn bounds(&self, topic: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError> {
-        let topic = self.number(topic);
-        let bounds = (0..self.reader.partitions()).map(|partition| {
-            let marks = self.reader.watermarks(TopicPartition { topic, partition })?;
-            Ok((marks.start, marks.end))
-        });
-        bounds.collect()
+        bounds(self.number(topic), self.reader.partitions(), |at| self.reader.watermarks(at))
     }
 
     fn read(

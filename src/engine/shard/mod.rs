@@ -191,7 +191,7 @@ impl Shard {
     /// interleaved, and the journal must find every one of them.
     ///
     /// # Errors
-    /// None today; the signature is that of [`Shard::apply`].
+    /// None: the only refusal of [`Shard::apply`] is the limit, which does not hold here.
     pub fn replay_fact(&mut self, input: Input, event: &Event<'_>) -> Result<Verdict, Refusal> {
         self.merge_up_to(usize::MAX, input, event).map(|(_, verdict)| verdict)
     }
