@@ -5,12 +5,13 @@
 //! lets the simulation put a crash between any two calls, and what keeps the embedded log and
 //! Kafka interchangeable.
 //!
-//! Implementations: [`sim`] (in memory, seeded, with faults; tests and offline replay) and
-//! [`local`] (durable, one node, on an embedded store). To add one: implement [`Log`] and
+//! Implementations: [`kafka`] (a cluster), [`local`] (durable, one node, on an embedded store) and
+//! [`sim`] (in memory, seeded, with faults; tests). To add one: implement [`Log`] and
 //! [`RecordBatch`], then run the contract suite (`tests/log_contract/`) against it.
 //!
 //! This room must not know accounts, events or scores: keys and values are bytes.
 
+pub mod kafka;
 pub mod local;
 pub mod sim;
 
@@ -223,6 +224,15 @@ pub enum LogError {
         start: Offset,
         /// High watermark.
         end: Offset,
+    },
+    /// Another process uses the name of this one. The owner of the handle must end instead of
+    /// starting again: two that replace each other would never come to rest.
+    #[error(
+        "another process runs under the instance name {instance}; give each process its own (kafka.instance)"
+    )]
+    InstanceTaken {
+        /// The name.
+        instance: String,
     },
     /// The store itself failed; the handle must be dropped.
     #[error("the store failed: {detail}")]

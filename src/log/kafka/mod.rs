@@ -1,0 +1,18 @@
+//! The log on Apache Kafka: topics, consumer group and transactions of a cluster, through librdkafka.
+//!
+//! An implementation of the trait and nothing more: it reports what the cluster answered, the
+//! worker decides. What is particular to the client library is absorbed here.
+//!
+//! ```text
+//! options.rs   what the cluster is and who we are, as checked plain data
+//! ```
+//!
+//! This room must not know accounts, events or scores, and must not decide what follows from an
+//! answer: it only classifies it.
+
+mod options;
+
+pub use options::{
+    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaOptions, Protocol, Sasl, Security,
+    TokenSource, refused_property,
+};
