@@ -16,7 +16,6 @@ use super::run::not_started;
 use super::{Done, Exit, Failure, Global, print};
 use crate::app::demo::{DemoState, LiveFeed, appended};
 use crate::app::running::{self, Running};
-use crate::app::store::RunningLog;
 use crate::clock;
 use crate::config::LogFormat;
 use crate::simulate::{Company, LiveOptions};
@@ -61,6 +60,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
     }
     global.start_logs(&config)?;
     let opened = running::open(config).map_err(not_started)?;
+    opened.prepare().map_err(|sentence| Failure::new(Exit::LogUnavailable, format!("error: {sentence}")))?;
     let fresh = DemoState {
         seed: args.seed,
         accounts: args.accounts as usize,
@@ -73,14 +73,13 @@ pub fn run(args: &Args, global: &Global) -> Done {
     let company = state.company();
     if !state.complete {
         let bar = print::bar(global, state.max_events as u64, "loading history", false);
-        let store = Arc::clone(&opened.store);
+        let log = opened.log.clone();
         let mut progress = |loaded| bar.set_position(loaded);
-        state.load_history(&company, &store, &args.data, &mut progress).map_err(failed)?;
+        state.load_history(&company, &log, &args.data, &mut progress).map_err(failed)?;
         bar.finish_and_clear();
     }
     let board = Arc::new(Mutex::new(Board::default()));
-    let log = RunningLog(Arc::clone(&opened.store));
-    lock(&board).catch_up(&log).map_err(failed)?;
+    lock(&board).catch_up(&opened.log).map_err(failed)?;
     let watching = Arc::clone(&board);
     let instance =
         opened.start(Some(Box::new(move |news| lock(&watching).hear(news)))).map_err(not_started)?;
@@ -133,7 +132,7 @@ fn work_through(instance: &Running, global: &Global) -> bool {
 }
 
 fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
-    let events = appended(&instance.store).map_err(failed)?;
+    let events = appended(&instance.log).map_err(failed)?;
     let (url, data) = (&instance.url, args.data.display());
     // As it was started, so that the lines can be pasted also when it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "accountpulse".to_owned());
@@ -149,7 +148,7 @@ fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
 
 /// Writes live events when they are due, until told to end.
 fn live(instance: &Running, company: &Company) -> Result<(), Failure> {
-    let feed = LiveFeed::new(Arc::clone(&instance.store));
+    let feed = LiveFeed::new(instance.log.clone());
     for event in company.live(LiveOptions::new(clock::wall_ms())) {
         loop {
             let wait_ms = event.at_ms.saturating_sub(clock::wall_ms()).max(0).unsigned_abs();

@@ -129,7 +129,7 @@ pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &As
 }
 
 /// Reads once, and again after every change until there is something or the wait is over.
-fn collect(
+pub fn collect(
     store: &dyn Store,
     topic: OutputTopic,
     ask: &Ask,

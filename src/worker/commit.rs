@@ -68,6 +68,7 @@ struct Share {
 pub(super) struct Tally {
     pub scores: u64,
     pub transitions: u64,
+    pub told: BTreeMap<(&'static str, &'static str, &'static str), u64>,
     pub pages: u64,
     pub page_bytes: u64,
     pub markers: u64,
@@ -228,6 +229,8 @@ impl Builder<'_> {
         };
         self.tally.effect_bytes += size_of(&record);
         self.tally.transitions += 1;
+        let which = (risk.rule, risk.severity.name(), risk.transition.name());
+        *self.tally.told.entry(which).or_default() += 1;
         if !risk.backfill {
             self.tally.transition_times_ms.push(risk.at_ms);
         }

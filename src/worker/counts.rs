@@ -5,6 +5,8 @@
 //! that holds the record's position, so `consumed = applied + duplicate + late + superseded +
 //! limited + dead-lettered` at any moment. Muted replay is counted apart.
 
+use std::collections::BTreeMap;
+
 use crate::engine::Verdict;
 use crate::engine::event::{Kind, Reason};
 
@@ -38,6 +40,8 @@ pub struct WorkerCounts {
     pub commits: u64,
     /// Transitions of risks committed.
     pub transitions: u64,
+    /// The same by rule, severity and transition.
+    pub told: BTreeMap<(&'static str, &'static str, &'static str), u64>,
     /// Scores committed.
     pub scores: u64,
     /// Page copies committed.
@@ -123,6 +127,7 @@ impl WorkerCounts {
         self.journal_records += other.journal_records;
         self.commits += other.commits;
         self.transitions += other.transitions;
+        other.told.iter().for_each(|(which, count)| *self.told.entry(*which).or_default() += count);
         self.scores += other.scores;
         self.pages += other.pages;
         self.page_bytes += other.page_bytes;

@@ -221,17 +221,8 @@ impl<L: Log> Worker<L> {
         config: Arc<EngineConfig>,
         intake: Intake,
     ) -> Result<Self, SettingsError> {
-        let inputs = settings.inputs.len();
-        if inputs == 0 || inputs > MAX_INPUTS {
-            return Err(SettingsError::Inputs { inputs });
-        }
+        settings.check(&intake)?;
         let partitions = settings.partitions;
-        if partitions == 0 {
-            return Err(SettingsError::Partitions);
-        }
-        if intake.partitions != partitions {
-            return Err(SettingsError::IntakePartitions { partitions, intake: intake.partitions });
-        }
         Ok(Worker {
             log,
             identity: StateIdentity {

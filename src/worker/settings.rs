@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::SettingsError;
+use super::apply::MAX_INPUTS;
 use super::breaker::BreakerLimits;
 pub use super::frontier::ClockMode;
-use crate::engine::event::Encoding;
+use crate::engine::event::{Encoding, Intake};
 use crate::log::TopicId;
 
 /// Time between the starts of two commits, while there is something to commit.
@@ -147,6 +149,22 @@ impl WorkerSettings {
             audit_restores: false,
             planted: None,
         }
+    }
+
+    /// Whether a worker can run with these and that intake.
+    pub fn check(&self, intake: &Intake) -> Result<(), SettingsError> {
+        let inputs = self.inputs.len();
+        if inputs == 0 || inputs > MAX_INPUTS {
+            return Err(SettingsError::Inputs { inputs });
+        }
+        let partitions = self.partitions;
+        if partitions == 0 {
+            return Err(SettingsError::Partitions);
+        }
+        if intake.partitions != partitions {
+            return Err(SettingsError::IntakePartitions { partitions, intake: intake.partitions });
+        }
+        Ok(())
     }
 
     /// Whether that break is planted.
