@@ -89,7 +89,9 @@ pub fn cluster_status(link: &KafkaLink, now_ms: i64) -> Result<ClusterStatus, Ka
             lag,
             clock_ms,
             clock_delay_seconds: clock_ms.map(|clock_ms| (now_ms - clock_ms) as f64 / 1000.0),
-            newest_event_ms: record.as_ref().and_then(|record| record.newest_ms.iter().copied().flatten().max()),
+            newest_event_ms: record
+                .as_ref()
+                .and_then(|record| record.newest_ms.iter().copied().flatten().max()),
             config_version: record.map(|record| record.config_version),
         });
     }
@@ -108,7 +110,8 @@ fn number(positions: &[Option<CommittedPosition>]) -> Option<u64> {
 }
 
 fn owned(member: &MemberFound) -> Vec<u32> {
-    let mut shards: Vec<u32> = member.assigned.iter().flat_map(|(_, partitions)| partitions.clone()).collect();
+    let mut shards: Vec<u32> =
+        member.assigned.iter().flat_map(|(_, partitions)| partitions.clone()).collect();
     shards.sort_unstable();
     shards.dedup();
     shards

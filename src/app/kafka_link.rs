@@ -143,7 +143,9 @@ fn security(settings: &KafkaSecurity) -> Result<Security, LinkError> {
         ca_file: settings.ca_file.clone(),
         certificate_file: settings.certificate_file.clone(),
         key_file: settings.key_file.clone(),
-        key_password: key_password.map(|secret| reveal("kafka.security.key_password_file", secret)).transpose()?,
+        key_password: key_password
+            .map(|secret| reveal("kafka.security.key_password_file", secret))
+            .transpose()?,
         sasl: settings.sasl.as_ref().map(sasl).transpose()?,
     })
 }
@@ -174,11 +176,9 @@ fn sasl(settings: &SaslSettings) -> Result<Sasl, LinkError> {
 fn reveal(key: &'static str, secret: &Secret) -> Result<SecretString, LinkError> {
     match secret {
         Secret::Text(text) => Ok(text.0.clone()),
-        Secret::File(path) => read_secret(path).map_err(|cause| LinkError::Secret {
-            key,
-            path: path.clone(),
-            cause,
-        }),
+        Secret::File(path) => {
+            read_secret(path).map_err(|cause| LinkError::Secret { key, path: path.clone(), cause })
+        }
     }
 }
 

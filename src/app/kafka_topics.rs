@@ -187,7 +187,11 @@ pub fn ensure(link: &KafkaLink, config: &Config, create: bool) -> Result<Ensured
             }
         }
     }
-    if wrong.is_empty() { Ok(Ensured { made, warnings: findings.warnings }) } else { Err(TopicsError::Wrong(wrong)) }
+    if wrong.is_empty() {
+        Ok(Ensured { made, warnings: findings.warnings })
+    } else {
+        Err(TopicsError::Wrong(wrong))
+    }
 }
 
 /// The sentence about a topic that is not there.

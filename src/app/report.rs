@@ -112,8 +112,10 @@ impl Board {
     }
 
     fn inputs(&self, places: &[Place], shards: &[&ShardStatus]) {
-        let held: BTreeSet<(u32, TopicId)> =
-            shards.iter().flat_map(|shard| shard.held.iter().map(|held| (shard.partition, held.topic))).collect();
+        let held: BTreeSet<(u32, TopicId)> = shards
+            .iter()
+            .flat_map(|shard| shard.held.iter().map(|held| (shard.partition, held.topic)))
+            .collect();
         for partition in 0..self.partitions {
             let label = partition.to_string();
             for (number, topic) in (0u16..).zip(&self.topics) {

@@ -18,9 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use super::fleet::{Fleet, Preparation, prepare_cluster};
 use super::follow::{Follower, Watcher};
 use super::instance::Instance;
-use super::fleet::{Fleet, Preparation, prepare_cluster};
 use super::kafka_link::{KafkaLink, LinkError};
 use super::members::{ClusterMembers, Members};
 use super::person_key::{self, PersonKeyError};
@@ -337,7 +337,12 @@ fn start_fleet(
         RunningLog::Kafka(_) => config.kafka.workers.unwrap_or_else(cores),
     };
     let board = Board::new(topics.inputs.clone(), config.partitions(), count as usize, Arc::clone(health));
-    fn parts<M: Members>(members: M, worker: u32, board: &Arc<Board>, more: (&WorkerSettings, &Config, &Intake)) -> Parts<M> {
+    fn parts<M: Members>(
+        members: M,
+        worker: u32,
+        board: &Arc<Board>,
+        more: (&WorkerSettings, &Config, &Intake),
+    ) -> Parts<M> {
         let (settings, config, intake) = more;
         Parts {
             members,

@@ -111,4 +111,3 @@ pub fn open_local(config: &Config, table: &TopicTable) -> Result<Arc<LocalStore>
     let data_dir: &Path = &config.storage.data_dir;
     LocalStore::open(data_dir, LocalOptions::new(all, PARTITIONS))
 }
-

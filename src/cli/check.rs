@@ -59,8 +59,11 @@ fn cluster(config: &Config, link: &KafkaLink) -> Result<bool, super::Failure> {
     }
     let instance = config.kafka.instance.as_deref().unwrap_or_default();
     let members = link.cluster.members(ANSWER_WAIT).map_err(no_answer)?;
-    let mut hosts: Vec<&str> =
-        members.iter().filter(|member| member.instance() == Some(instance)).map(|member| member.host.as_str()).collect();
+    let mut hosts: Vec<&str> = members
+        .iter()
+        .filter(|member| member.instance() == Some(instance))
+        .map(|member| member.host.as_str())
+        .collect();
     hosts.sort_unstable();
     hosts.dedup();
     if hosts.len() > 1 {

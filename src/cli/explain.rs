@@ -84,9 +84,8 @@ fn published(args: &Args, global: &Global) -> Result<Option<Known>, Failure> {
     let partitions = config.partitions();
     let newest = records(&source, OutputTopic::Scores, (&args.account, partitions), 1).map_err(unreadable)?;
     let Some(score) = newest.into_iter().next() else { return Ok(None) };
-    let transitions =
-        records(&source, OutputTopic::Risks, (&args.account, partitions), TRANSITIONS_SHOWN)
-            .map_err(unreadable)?;
+    let transitions = records(&source, OutputTopic::Risks, (&args.account, partitions), TRANSITIONS_SHOWN)
+        .map_err(unreadable)?;
     Ok(Some(Known { score, transitions }))
 }
 

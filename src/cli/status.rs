@@ -45,9 +45,11 @@ fn of_cluster(args: &Args, config: &Config, global: &Global) -> Done {
     let link = connect(config)?;
     let status = cluster_status(&link, clock::wall_ms()).map_err(no_answer)?;
     let text = match args.output {
-        Output::Json => serde_json::to_string_pretty(&status)
-            .map_err(|error| Failure::new(Exit::Failed, format!("error: {error}")))?
-            + "\n",
+        Output::Json => {
+            serde_json::to_string_pretty(&status)
+                .map_err(|error| Failure::new(Exit::Failed, format!("error: {error}")))?
+                + "\n"
+        }
         Output::Text => text(&status),
     };
     print::stdout(&text)?;
@@ -59,7 +61,8 @@ fn text(status: &ClusterStatus) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "group {}: {} members", status.group, status.members.len());
-    let width = status.members.iter().map(|member| member.member.len()).max().unwrap_or(0).max("MEMBER".len());
+    let width =
+        status.members.iter().map(|member| member.member.len()).max().unwrap_or(0).max("MEMBER".len());
     for member in &status.members {
         let shards: Vec<String> = member.shards.iter().map(u32::to_string).collect();
         let _ = writeln!(out, "  {:width$}  {}  shards {}", member.member, member.host, shards.join(" "));
@@ -87,7 +90,8 @@ fn text(status: &ClusterStatus) -> String {
 
 fn of_instance(args: &Args, global: &Global) -> Done {
     let client = args.target.client(global)?;
-    let failed = |error: crate::app::client::ClientError| Failure::new(Exit::NotReady, format!("error: {error}"));
+    let failed =
+        |error: crate::app::client::ClientError| Failure::new(Exit::NotReady, format!("error: {error}"));
     let base = client.base().map_err(failed)?;
     let ready = client.get("/readyz?verbose").map_err(failed)?;
     let metrics = client.get("/metrics").map_err(failed)?;
@@ -107,8 +111,10 @@ fn of_instance(args: &Args, global: &Global) -> Done {
             format!("{:#}\n", serde_json::json!({ "v": 1, "url": base, "ready": is_ready, "facts": facts }))
         }
         Output::Text => {
-            let facts: String =
-                facts.iter().map(|(name, value)| format!("  {:22} {value}\n", name.replace('_', " "))).collect();
+            let facts: String = facts
+                .iter()
+                .map(|(name, value)| format!("  {:22} {value}\n", name.replace('_', " ")))
+                .collect();
             format!("instance at {base}\n{facts}{checks}")
         }
     };
@@ -118,7 +124,8 @@ fn of_instance(args: &Args, global: &Global) -> Done {
 
 /// Values of a metric in the text format, whatever their labels.
 fn values<'m>(metrics: &'m str, name: &'m str) -> impl Iterator<Item = f64> + 'm {
-    let of_metric = move |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let of_metric =
+        move |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
     metrics.lines().filter(of_metric).filter_map(|line| line.rsplit(' ').next()?.parse().ok())
 }
 
