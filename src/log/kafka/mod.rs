@@ -4,19 +4,44 @@
 //! worker decides. What is particular to the client library is absorbed here.
 //!
 //! ```text
-//! drain.rs     batches of records straight from the client library (the only unsafe code)
-//! options.rs   what the cluster is and who we are, as checked plain data
-//! range.rs     a sequential reader of committed records, outside the group
+//! options.rs      what the cluster is and who we are, as checked plain data
+//! client.rs       the cluster, shared by all clients of a process: making them, connecting, watching
+//! settings.rs     the library's settings, for every kind of client
+//! context.rs      what every client's callbacks do: the book of reasons, log lines, tokens
+//! reasons.rs      codes and texts of the library as sentences with a next step
+//! error.rs        a failed call
+//! security.rs     TLS and SASL;  token.rs  bearer tokens
+//! watchdog.rs     notices calls that do not return
+//!
+//! member.rs       a member of the group with its transactional producer: the `Log` trait
+//! rebalance.rs    what the group's callbacks leave for the member to find
+//! intake.rs       the input partitions being read, and what proves that their silence was heard
+//! probe.rs        asks for the ends of partitions, open transactions included
+//! transaction.rs  one transaction after the other, and what became of each
+//! outcome.rs      what an error of the library means to the caller of the trait
+//! range.rs        a sequential reader of committed records, outside the group
+//! drain.rs        batches of records straight from the client library (the only unsafe code)
 //! ```
 //!
 //! This room must not know accounts, events or scores, and must not decide what follows from an
 //! answer: it only classifies it.
 
+mod client;
+mod context;
 mod drain;
+mod error;
 mod options;
 mod range;
+mod reasons;
+mod security;
+mod settings;
+mod token;
+mod watchdog;
 
+pub use client::{ClusterInfo, KafkaCluster};
+pub use context::Trouble;
 pub use drain::{HeaderIter, KafkaBatch};
+pub use error::KafkaError;
 pub use options::{
     DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaOptions, Protocol, Sasl, Security,
     TokenSource, refused_property,
