@@ -7,7 +7,9 @@
 """
 
 import argparse
+import time
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -23,7 +25,7 @@ from confluent_kafka.admin import (
 )
 
 TIMEOUT_SECONDS = 30
-MECHANISMS = [ScramMechanism.SCRAM_SHA_512, ScramMechanism.SCRAM_SHA_256]
+MECHANISMS = {ScramMechanism.SCRAM_SHA_512, ScramMechanism.SCRAM_SHA_256}
 KINDS = {
     "topic": ResourceType.TOPIC,
     "group": ResourceType.GROUP,
@@ -47,27 +49,52 @@ def wait(futures):
     return [future.result(TIMEOUT_SECONDS) for future in futures.values()]
 
 
-def allow(admin, user, operation, resource):
-    wait(admin.create_acls([permission(AclBinding, user, operation, resource)]))
+def until(wanted, ask):
+    """The controller's word comes first; clients meet the broker, so the broker is asked."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while ask() != wanted:
+        assert time.monotonic() < deadline, "the broker has not heard of it"
 
 
-def disallow(admin, user, operation, resource):
-    removed = wait(admin.delete_acls([permission(AclBindingFilter, user, operation, resource)]))
+def until_permission(wanted, admin, *what):
+    pattern = permission(AclBindingFilter, *what)
+    until(wanted, lambda: len(admin.describe_acls(pattern).result(TIMEOUT_SECONDS)) > 0)
+
+
+def allow(admin, *what):
+    wait(admin.create_acls([permission(AclBinding, *what)]))
+    until_permission(True, admin, *what)
+
+
+def disallow(admin, *what):
+    removed = wait(admin.delete_acls([permission(AclBindingFilter, *what)]))
     assert removed[0], "there was no such permission"
+    until_permission(False, admin, *what)
+
+
+def mechanisms(admin, user):
+    try:
+        [found] = wait(admin.describe_user_scram_credentials([user]))
+        return {info.mechanism for info in found.scram_credential_infos}
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.RESOURCE_NOT_FOUND:
+            return set()
+        raise
 
 
 def add_user(admin, user, password):
-    # The broker may serve from the old state for some milliseconds: clients retry.
-    wait(admin.alter_user_scram_credentials([
-        UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, 4096), password.encode())
-        for mechanism in MECHANISMS
-    ]))
+    # A request may name a user once.
+    for mechanism in MECHANISMS:
+        credential = ScramCredentialInfo(mechanism, 4096)
+        wait(admin.alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(user, credential, password.encode())]))
+    until(MECHANISMS, lambda: mechanisms(admin, user))
 
 
 def remove_user(admin, user):
-    wait(admin.alter_user_scram_credentials([
-        UserScramCredentialDeletion(user, mechanism) for mechanism in MECHANISMS
-    ]))
+    for mechanism in mechanisms(admin, user):
+        wait(admin.alter_user_scram_credentials([UserScramCredentialDeletion(user, mechanism)]))
+    until(set(), lambda: mechanisms(admin, user))
 
 
 COMMANDS = {"allow": allow, "disallow": disallow, "add-user": add_user, "remove-user": remove_user}

@@ -263,10 +263,18 @@ impl Broker {
 
     /// rdkafka settings for [`Listener::Plain`].
     pub fn config(&self) -> ClientConfig {
+        self.config_for(Listener::Plain)
+    }
+
+    /// rdkafka settings that let `alice` (with [`Listener::Mtls`]: `client`) in.
+    pub fn config_for(&self, listener: Listener) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.bootstrap(Listener::Plain));
+        config.set("bootstrap.servers", self.bootstrap(listener));
         // The default of 10 s would show in every test that restarts a broker.
         config.set("reconnect.backoff.max.ms", "500");
+        for (key, value) in settings::client_properties(self, listener) {
+            config.set(key, value);
+        }
         config
     }
 

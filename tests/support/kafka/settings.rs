@@ -1,4 +1,4 @@
-//! `server.properties` of a test broker.
+//! `server.properties` of a test broker, and what a client sets to get in.
 
 use super::{Broker, Listener, USERS};
 
@@ -107,6 +107,43 @@ fn secure(broker: &Broker, set: &mut dyn FnMut(&str, &str)) {
             }
         }
     }
+}
+
+/// librdkafka settings for a listener.
+pub fn client_properties(broker: &Broker, listener: Listener) -> Vec<(&'static str, String)> {
+    let mut properties = Vec::new();
+    let mut set = |key, value: &str| properties.push((key, value.to_owned()));
+    let protocol = match listener {
+        Listener::Plain => "plaintext",
+        Listener::Tls | Listener::TlsOtherHost | Listener::Mtls => "ssl",
+        Listener::Scram => "sasl_ssl",
+        Listener::Password | Listener::OAuth => "sasl_plaintext",
+    };
+    set("security.protocol", protocol);
+    if protocol.ends_with("ssl") {
+        set("ssl.ca.location", broker.certificates().ca.to_str().unwrap());
+    }
+    if protocol.starts_with("sasl") {
+        let (user, password) = USERS[1];
+        let mechanism = match listener {
+            Listener::Scram => "SCRAM-SHA-512",
+            Listener::OAuth => "OAUTHBEARER",
+            _ => "PLAIN",
+        };
+        set("sasl.mechanism", mechanism);
+        if listener == Listener::OAuth {
+            set("enable.sasl.oauthbearer.unsecure.jwt", "true");
+            set("sasl.oauthbearer.config", &format!("principal={user}"));
+        } else {
+            set("sasl.username", user);
+            set("sasl.password", password);
+        }
+    }
+    if listener == Listener::Mtls {
+        set("ssl.certificate.location", broker.certificates().client.to_str().unwrap());
+        set("ssl.key.location", broker.certificates().client_key.to_str().unwrap());
+    }
+    properties
 }
 
 fn name(listener: Listener) -> &'static str {
