@@ -153,18 +153,27 @@ pub(super) fn transactional_id(options: &KafkaOptions, worker: u32) -> String {
 
 /// A producer without transactions.
 pub(super) fn appender(options: &KafkaOptions) -> ClientConfig {
-    finish(producer(options), options, &format!("{}-appender", options.instance))
+    let mut config = producer(options);
+    set(
+        &mut config,
+        &[
+            // Whoever waits for an append has long gone then.
+            ("message.timeout.ms", "30000"),
+            // What may be on its way while the cluster is away.
+            ("queue.buffering.max.messages", "100000"),
+            ("queue.buffering.max.kbytes", "65536"),
+        ],
+    );
+    finish(config, options, &format!("{}-appender", options.instance))
 }
 
-/// A consumer that reads committed records of partitions it is told, as no member of the group.
+/// A consumer that reads committed records of partitions it is told. It has no group: what it
+/// reads is nobody's position, and it needs no coordinator.
 pub(super) fn reader(options: &KafkaOptions) -> ClientConfig {
     let mut config = consumer(options);
     config.set("isolation.level", "read_committed");
     config.set("max.partition.fetch.bytes", "4194304");
-    let mut config = finish(config, options, &format!("{}-reader", options.instance));
-    // The library reads only under a group's name. It never joins: it does not subscribe.
-    config.set("group.id", &options.group);
-    config
+    finish(config, options, &format!("{}-reader", options.instance))
 }
 
 /// A consumer that only asks: watermarks with open transactions included, metadata.
