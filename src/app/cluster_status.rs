@@ -96,7 +96,7 @@ pub fn cluster_status(link: &KafkaLink, now_ms: i64) -> Result<ClusterStatus, Ka
         });
     }
     let line = |member: &MemberFound| MemberLine {
-        member: member.name().to_owned(),
+        member: name(member),
         host: member.host.clone(),
         shards: owned(member),
     };
@@ -109,9 +109,14 @@ fn number(positions: &[Option<CommittedPosition>]) -> Option<u64> {
     positions.iter().flatten().filter_map(|position| parse_number(&position.metadata)).max()
 }
 
+/// Instance and worker of a static member; the group's own name for any other.
+fn name(member: &MemberFound) -> String {
+    member.instance().unwrap_or(&member.member).to_owned()
+}
+
 fn owned(member: &MemberFound) -> Vec<u32> {
     let mut shards: Vec<u32> =
-        member.assigned.iter().flat_map(|(_, partitions)| partitions.clone()).collect();
+        member.partitions.iter().flat_map(|(_, partitions)| partitions.clone()).collect();
     shards.sort_unstable();
     shards.dedup();
     shards
@@ -119,7 +124,7 @@ fn owned(member: &MemberFound) -> Vec<u32> {
 
 fn owners(members: &[MemberFound]) -> BTreeMap<u32, String> {
     let shards = |member: &MemberFound| {
-        let name = member.name().to_owned();
+        let name = name(member);
         owned(member).into_iter().map(move |shard| (shard, name.clone())).collect::<Vec<_>>()
     };
     members.iter().flat_map(shards).collect()

@@ -309,7 +309,8 @@ fn names(config: &Config) -> Names {
     }
 }
 
-fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
+/// What a worker of this configuration is told.
+pub fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
     let lateness_ms = millis(config.clock.lateness);
     let clock = match config.clock.mode {
         ClockMode::Wall => worker::ClockMode::Wall { lateness_ms },

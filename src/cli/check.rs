@@ -47,10 +47,6 @@ pub fn run(args: &Args, global: &Global) -> Done {
 fn cluster(config: &Config, link: &KafkaLink) -> Result<bool, super::Failure> {
     let found = link.cluster.describe(ANSWER_WAIT).map_err(no_answer)?;
     let mut right = tell(&judge(config, &link.topics, &found));
-    for sentence in link.cluster.capabilities(ANSWER_WAIT).map_err(no_answer)? {
-        anstream::eprintln!("error: {sentence}");
-        right = false;
-    }
     let first = link.topics.input_ids().into_iter().map(|topic| TopicPartition { topic, partition: 0 });
     let first: Vec<TopicPartition> = first.take(1).collect();
     if let Err(error) = link.cluster.positions(&first, ANSWER_WAIT) {
