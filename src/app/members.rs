@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ends::Ends;
 use crate::clock;
 use crate::log::kafka::{KafkaCluster, KafkaError, KafkaLog};
 use crate::log::local::{LocalLog, LocalStore};
@@ -51,6 +52,8 @@ impl Members for Arc<LocalStore> {
 pub struct ClusterMembers {
     /// The cluster.
     pub cluster: Arc<KafkaCluster>,
+    /// Ends of the inputs, looked at now and then.
+    pub ends: Arc<Ends>,
     /// Which worker of this process.
     pub worker: u32,
 }
@@ -73,6 +76,6 @@ impl Members for ClusterMembers {
     }
 
     fn end(&self, at: TopicPartition) -> Option<Offset> {
-        self.cluster.high_watermark(at)
+        self.ends.get(at)
     }
 }

@@ -5,6 +5,7 @@
 //! fleet.rs       all its workers; what must hold before they start
 //! worker_thread  the thread that drives one worker
 //! members.rs     where workers get their log handles
+//! ends.rs        how far the inputs of a cluster go
 //! report.rs      what the workers counted, as metrics and readiness
 //! timed_log.rs   measures commits
 //! retention.rs   deletes what has expired and recovery cannot need
@@ -24,6 +25,7 @@
 pub mod client;
 pub mod cluster_status;
 pub mod demo;
+pub mod ends;
 pub mod fleet;
 pub mod follow;
 pub mod instance;

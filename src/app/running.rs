@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use super::ends::Ends;
 use super::fleet::{Fleet, Preparation, prepare_cluster};
 use super::follow::{Follower, Watcher};
 use super::instance::Instance;
@@ -361,9 +362,11 @@ fn start_fleet(
         }
         RunningLog::Kafka(link) => {
             let cluster = Arc::clone(&link.cluster);
+            let ends = Arc::new(Ends::watch(link));
             let workers = (0..count)
                 .map(|worker| {
-                    let members = ClusterMembers { cluster: Arc::clone(&cluster), worker };
+                    let (cluster, ends) = (Arc::clone(&cluster), Arc::clone(&ends));
+                    let members = ClusterMembers { cluster, ends, worker };
                     parts(members, worker, &board, more)
                 })
                 .collect();

@@ -20,10 +20,10 @@ use accountpulse::log::{
 use accountpulse::worker::{Now, RebuildReason, Wake, Worker};
 
 use super::fleet::{Fleet, INPUTS, PARTITIONS, TOPICS};
-use crate::support::kafka::python::Produce;
-use crate::support::kafka::{Listener, Options, Broker};
-use crate::support::oracle::{last_words, replay};
-use crate::support::{history, write_lines};
+use crate::process::oracle::{last_words, replay};
+use crate::process::{history, write_lines};
+use crate::support::python::Produce;
+use crate::support::{Broker, Listener, Options};
 
 const EVENTS: usize = 4_000;
 /// 2026-03-02T00:00:00Z
@@ -134,8 +134,7 @@ impl Owner {
         let link = KafkaLink::open(&config).unwrap();
         let left = Rc::new(Cell::new(COMMITS));
         let log = Mortal { log: link.cluster.member(0).unwrap(), dies, left: Rc::clone(&left) };
-        let intake =
-            Intake { person_key: PersonKey::new([0; 16]), skew_ms: 600_000, partitions: PARTITIONS };
+        let intake = Intake { person_key: PersonKey::new([0; 16]), skew_ms: 600_000, partitions: PARTITIONS };
         let settings = worker_settings(&config, &link.topics);
         let worker = Worker::new(log, settings, Arc::clone(&config.engine), intake).unwrap();
         Owner { worker, left, _link: link }

@@ -5,10 +5,10 @@
 use accountpulse::engine::event::Kind;
 
 use super::fleet::{Fleet, INPUTS, PARTITIONS, TOPICS};
-use crate::support::kafka::python::{self, Produce};
-use crate::support::kafka::{Broker, Listener, Options};
-use crate::support::oracle::{last_words, replay};
-use crate::support::{history, write_lines};
+use crate::process::oracle::{last_words, replay};
+use crate::process::{history, write_lines};
+use crate::support::python::{self, Produce};
+use crate::support::{Broker, Listener, Options};
 
 const EVENTS: usize = 50_000;
 /// 2026-03-02T00:00:00Z

@@ -11,9 +11,9 @@ use accountpulse::engine::event::Kind;
 use accountpulse::log::TopicPartition;
 use serde_json::Value;
 
-use crate::support::{Process, expect};
-use crate::support::kafka::python;
-use crate::support::oracle::Told;
+use crate::process::oracle::Told;
+use crate::process::{Process, expect};
+use crate::support::python;
 
 /// Partitions of every topic.
 pub const PARTITIONS: u32 = 4;

@@ -19,7 +19,7 @@ use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset as LibraryOffset, TopicPartitionList};
 
 use crate::clock;
-use crate::log::{CommittedPosition, TopicPartition};
+use crate::log::{CommittedPosition, Offset, TopicPartition};
 
 use super::client::{KafkaCluster, Probe};
 use super::context::Base;
@@ -105,6 +105,27 @@ impl MemberFound {
 }
 
 impl KafkaCluster {
+    /// The ends of partitions as committed readers see them, in one question; `None` where the
+    /// cluster did not tell.
+    pub fn ends(&self, at: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Offset>>, KafkaError> {
+        let probe = self.probe(timeout)?;
+        let mut list = TopicPartitionList::with_capacity(at.len());
+        for at in at {
+            let name = self.options().name(*at).unwrap_or_default();
+            let partition = i32::try_from(at.partition).unwrap_or(i32::MAX);
+            // The end is always a place that can be asked for.
+            let _ = list.add_partition_offset(name, partition, LibraryOffset::End);
+        }
+        let found = self.ask("the ends of partitions", "", &probe, timeout, |slice| {
+            probe.offsets_for_times(list.clone(), slice)
+        })?;
+        let end = |one: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match one.offset() {
+            LibraryOffset::Offset(end) => Offset::try_from(end).ok(),
+            _ => None,
+        };
+        Ok(found.elements().iter().map(end).collect())
+    }
+
     /// Every topic of the options, in their order.
     pub fn describe(&self, timeout: Duration) -> Result<Vec<TopicFound>, KafkaError> {
         let probe = self.probe(timeout)?;

@@ -5,7 +5,7 @@
 //! once before its first blocking call (see `context.rs`), and hold a [`Guard`] around every
 //! blocking one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -19,6 +19,7 @@ use crate::clock;
 use super::context::{Base, Book, Trouble};
 use super::error::KafkaError;
 use super::options::{KafkaOptions, Sasl, refused_property};
+use super::probe::Prober;
 use super::reasons::{Class, Facts, access, denied, silent};
 use super::security::{self, Scrub};
 use super::settings;
@@ -55,6 +56,8 @@ pub struct KafkaCluster {
     watchdog: Arc<Watchdog>,
     /// The client that has had an answer, for further questions.
     probe: Mutex<Option<Arc<Probe>>>,
+    /// What asks for the ends of partitions, while there is a member that wants to know.
+    prober: Mutex<Weak<Prober>>,
 }
 
 impl std::fmt::Debug for KafkaCluster {
@@ -89,6 +92,7 @@ impl KafkaCluster {
             tokens,
             watchdog: Arc::default(),
             probe: Mutex::default(),
+            prober: Mutex::default(),
             options,
         };
         cluster.try_settings()?;
@@ -154,6 +158,17 @@ impl KafkaCluster {
         }
         self.connect(timeout)?;
         kept().map_or_else(|| self.new_probe(), Ok)
+    }
+
+    /// What asks for the ends of partitions, shared by the members of the process.
+    pub(super) fn prober(self: &Arc<Self>) -> Result<Arc<Prober>, KafkaError> {
+        let mut kept = self.prober.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prober) = kept.upgrade() {
+            return Ok(prober);
+        }
+        let prober = Arc::new(Prober::start(self)?);
+        *kept = Arc::downgrade(&prober);
+        Ok(prober)
     }
 
     fn new_probe(&self) -> Result<Arc<Probe>, KafkaError> {
