@@ -16,6 +16,7 @@ use super::run::not_started;
 use super::{Done, Exit, Failure, Global, print};
 use crate::app::demo::{DemoState, LiveFeed, appended};
 use crate::app::running::{self, Running};
+use crate::app::store::RunningLog;
 use crate::clock;
 use crate::config::LogFormat;
 use crate::simulate::{Company, LiveOptions};
@@ -85,7 +86,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
         opened.start(Some(Box::new(move |news| lock(&watching).hear(news)))).map_err(not_started)?;
     if !work_through(&instance, global) {
         lock(&board).go_live();
-        introduce(&instance, args)?;
+        introduce(&instance, args, global)?;
         live(&instance, &company)?;
     }
     instance.stop();
@@ -131,16 +132,20 @@ fn work_through(instance: &Running, global: &Global) -> bool {
     }
 }
 
-fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
+fn introduce(instance: &Running, args: &Args, global: &Global) -> Result<(), Failure> {
     let events = appended(&instance.log).map_err(failed)?;
     let (url, data) = (&instance.url, args.data.display());
+    let which = match (&instance.log, &global.config) {
+        (RunningLog::Kafka(_), Some(config)) => format!("-c {}", config.display()),
+        _ => format!("--data {data}"),
+    };
     // As it was started, so that the lines can be pasted also when it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "accountpulse".to_owned());
     anstream::println!(
         "\n{events} events are in; live events come now.\n\n  \
          metrics   {url}/metrics\n  health    {url}/readyz?verbose\n  data      {data}\n\n  \
-         Try in another terminal:\n    {program} tail risks --follow --data {data}\n    \
-         {program} explain ACCOUNT --data {data}\n\n\
+         Try in another terminal:\n    {program} tail risks --follow {which}\n    \
+         {program} explain ACCOUNT {which}\n\n\
          Risks as they start, change and end (Ctrl-C ends; the same command goes on):"
     );
     Ok(())
