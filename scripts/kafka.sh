@@ -76,7 +76,7 @@ download() {
     trap 'exit 1' INT TERM
     if ! mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$part/new" >"$part/log" 2>&1; then
-        grep -m 3 '^\[ERROR\]' "$part/log" >&2 || true
+        sed -n 's/.*\[ERROR\] \(..*\)/Maven: \1/p' "$part/log" | head -n 1 >&2
         fail "Maven could not fetch Kafka's jars: is there a network? A mirror belongs into Maven's settings.xml"
     fi
     (cd "$part/new" && LC_ALL=C && export LC_ALL && sha256 *.jar) >"$part/jars.sha256"
@@ -155,12 +155,14 @@ start() {
         java -cp "$jars/*" kafka.tools.StorageTool format -t "$cluster" -c "$data/server.properties" \
             >"$data/log" 2>&1 || fail "the data folder could not be made, see $data/log"
     fi
-    # In a process group of its own: neither Ctrl-C nor the end of the terminal is for the broker.
-    set -m 2>/dev/null || true
-    nohup java -Xms256m -Xmx512m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$here/log4j2.properties" \
-        -cp "$jars/*" kafka.Kafka "$data/server.properties" </dev/null >"$data/log" 2>&1 &
+    # Emptied before the process is there: an old line must not count as its word.
+    : >"$data/log"
+    # Neither Ctrl-C nor the end of the terminal or of a process group is for the broker.
+    detach=
+    ! command -v setsid >/dev/null 2>&1 || detach=setsid
+    $detach nohup java -Xms256m -Xmx512m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$here/log4j2.properties" \
+        -cp "$jars/*" kafka.Kafka "$data/server.properties" </dev/null >>"$data/log" 2>&1 &
     pid=$!
-    set +m 2>/dev/null || true
     echo "$pid" >"$data/pid"
     # The line is written once every listener is open and the broker may serve.
     until grep -qF "$started_line" "$data/log"; do

@@ -16,6 +16,7 @@ import time
 from confluent_kafka import KafkaException, Producer
 
 ENVELOPE = {"v", "id", "account_id", "occurred_at", "version"}
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def arguments():
@@ -60,7 +61,7 @@ def events(files):
                 if len(kinds) != 1:
                     sys.exit(f"{name}:{number}: one body is needed, found {kinds}")
                 at = datetime.datetime.fromisoformat(event["occurred_at"].replace("Z", "+00:00"))
-                yield event["account_id"], kinds[0], round(at.timestamp() * 1000), line
+                yield event["account_id"], kinds[0], (at - EPOCH) // datetime.timedelta(milliseconds=1), line
 
 
 class Deliveries:
