@@ -293,7 +293,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
     let input = |kind: Kind| InputTopic {
         topic: topics::input(kind),
         name: config.topics.inputs[kind as usize].clone(), // one name per kind
-        encoding: Encoding::Json,
+        encoding: Encoding::Auto,
     };
     let outputs = OutputTopics {
         scores: topics::SCORES,
