@@ -128,7 +128,7 @@ impl Store for RunningLog {
             at: TopicPartition { topic: topics.input(record.kind), partition: record.partition },
             key: Some(record.key),
             value: Some(record.value),
-            headers: Vec::new(),
+            headers: record.headers,
             timestamp_ms,
         };
         self.write(records.into_iter().map(record).collect())

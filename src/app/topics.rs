@@ -78,7 +78,7 @@ impl TopicTable {
         let input = |(topic, name): (TopicId, &String)| InputTopic {
             topic,
             name: name.clone(),
-            encoding: Encoding::Json,
+            encoding: Encoding::Auto,
         };
         self.input_ids().into_iter().zip(&self.inputs).map(input).collect()
     }

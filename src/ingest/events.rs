@@ -1,7 +1,7 @@
-//! `POST /v1/events`: one event (JSON) or many (NDJSON, one JSON object a line). The input topics
-//! of the embedded log hold JSON, so protobuf is answered 415.
+//! `POST /v1/events`: one event or many, in any form of `form.rs`. Events are stored as they came,
+//! with the headers that say how to read them.
 //!
-//! Every line is judged by the decoder before anything is written. Good lines are written in one
+//! Every event is judged by the decoder before anything is written. Good ones are written in one
 //! durable append and bad ones are reported, each with its index, its reason code and a sentence:
 //! 200 when all were accepted, 207 when some were, 422 when none was. 429 means that nothing was
 //! looked at: wait for `Retry-After` and send the same again.
@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::form::Form;
 use super::problem::{Problem, problem_json};
 use super::{NewRecord, Shared, StoreError};
 use crate::clock;
-use crate::engine::event::{Encoding, Intake, Kind, MAX_EVENT_BYTES, RawRecord, Refusal, decode_json};
+use crate::engine::event::{Encoding, Intake, Kind, MAX_EVENT_BYTES, RawRecord, Refusal};
 use crate::engine::partition::partition_of;
 use crate::telemetry::catalogue::{INGEST_EVENTS, INGEST_REFUSED, INGEST_THROTTLED};
 
-/// Refused lines that are listed one by one; the rest is counted.
+/// Refused events that are listed one by one; the rest is counted.
 pub const REFUSED_LISTED_MAX: usize = 100;
 
 /// Longest time for a body to arrive: a client that stalls must not keep its place in the queue.
@@ -43,19 +44,12 @@ pub struct Summary {
 /// One refused event.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedLine {
-    /// Its index in the request, from 0; empty lines count.
+    /// Its index in the request (line, message or entry), from 0; empty lines count.
     pub index: u64,
     /// The reason code, from a closed set.
     pub reason: String,
     /// What is wrong, in a sentence.
     pub message: String,
-}
-
-/// How a body is cut into events.
-#[derive(Clone, Copy)]
-enum Form {
-    One,
-    Lines,
 }
 
 /// The handler.
@@ -64,7 +58,7 @@ pub async fn post_events(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let form = form_of(&headers)?;
+    let form = Form::of(&headers)?;
     // The permit is taken before the body is read: a full queue costs no memory.
     let Ok(permit) = Arc::clone(&shared.queue).try_acquire_owned() else {
         INGEST_THROTTLED.add(&[], 1);
@@ -72,7 +66,7 @@ pub async fn post_events(
     };
     let body = read_body(&shared, &headers, body).await?;
     let worked = tokio::task::spawn_blocking(move || {
-        let outcome = accept(&shared, form, &body);
+        let outcome = accept(&shared, &form, &body);
         drop(permit);
         outcome
     });
@@ -84,21 +78,6 @@ pub async fn post_events(
         }
         Ok(Err(StoreError::Failed { detail })) => Err(unavailable(detail)),
         Err(_) => Err(unavailable("the request was interrupted".to_owned())),
-    }
-}
-
-fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
-    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media.as_str() {
-        "application/json" => Ok(Form::One),
-        "application/x-ndjson" | "application/jsonl" => Ok(Form::Lines),
-        _ => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "urn:accountpulse:problem:media-type",
-            "Unknown Content-Type",
-            "send application/json (one event) or application/x-ndjson (one event a line)",
-        )),
     }
 }
 
@@ -129,19 +108,11 @@ async fn read_body(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<B
 }
 
 /// Judges every event and writes the good ones.
-fn accept(shared: &Shared, form: Form, body: &[u8]) -> Result<Summary, StoreError> {
+fn accept(shared: &Shared, form: &Form, body: &[u8]) -> Result<Summary, StoreError> {
     let now_ms = clock::wall_ms();
     let mut batch = Batch::default();
-    match form {
-        Form::One => batch.take(&shared.intake, 0, body, now_ms),
-        Form::Lines => {
-            for (index, line) in (0u64..).zip(body.split(|byte| *byte == b'\n')) {
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                if !line.iter().all(u8::is_ascii_whitespace) {
-                    batch.take(&shared.intake, index, line, now_ms);
-                }
-            }
-        }
+    for (index, piece) in form.cut(body) {
+        batch.take(index, piece.and_then(|value| admit(&shared.intake, form, value, now_ms)));
     }
     let mut by_kind = [0u64; Kind::ALL.len()];
     for record in &batch.records {
@@ -165,8 +136,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn take(&mut self, intake: &Intake, index: u64, value: &[u8], now_ms: i64) {
-        match admit(intake, value, now_ms) {
+    fn take(&mut self, index: u64, admitted: Result<NewRecord, Refusal>) {
+        match admitted {
             Ok(record) => self.records.push(record),
             Err(refusal) => {
                 INGEST_REFUSED.add(&[refusal.reason.code()], 1);
@@ -185,22 +156,29 @@ impl Batch {
 
 /// The record of an event that the worker will accept too: once the key is known, exactly the
 /// worker's own judgement is asked for.
-fn admit(intake: &Intake, value: &[u8], now_ms: i64) -> Result<NewRecord, Refusal> {
+fn admit(intake: &Intake, form: &Form, value: &[u8], now_ms: i64) -> Result<NewRecord, Refusal> {
     let raw = RawRecord {
         key: None,
         value: Some(value),
         timestamp_ms: now_ms,
         partition: 0,
-        encoding: Encoding::Json,
+        encoding: form.encoding,
+        headers: &form.headers,
     };
     if value.len() > MAX_EVENT_BYTES {
         intake.decode(raw)?;
     }
-    let event = decode_json(value, &intake.person_key)?;
+    let event = intake.decode_value(&raw)?;
     let key = event.account.as_bytes();
     let partition = partition_of(key, intake.partitions);
-    intake.decode(RawRecord { key: Some(key), partition, ..raw })?;
-    Ok(NewRecord { kind: event.kind(), partition, key: key.to_vec(), value: value.to_vec() })
+    intake.decode(RawRecord { key: Some(key), partition, encoding: Encoding::Auto, ..raw })?;
+    Ok(NewRecord {
+        kind: event.kind(),
+        partition,
+        key: key.to_vec(),
+        value: value.to_vec(),
+        headers: form.headers.0.clone(),
+    })
 }
 
 fn answer(summary: &Summary) -> Response {

@@ -16,6 +16,7 @@
 //! `docs/http.md`; the guard, the headers and the duration metric apply by themselves.
 
 pub mod events;
+mod form;
 mod guard;
 pub mod health;
 mod problem;

@@ -16,6 +16,8 @@ pub struct NewRecord {
     pub key: Vec<u8>,
     /// The event as it came.
     pub value: Vec<u8>,
+    /// What must stand beside it for the value to be read as it was meant.
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
 /// The topics that can be read over HTTP.

@@ -62,6 +62,11 @@ pub trait RecordBatch {
     /// # Panics
     /// If `index >= len()`.
     fn get(&self, index: usize) -> RecordRef<'_>;
+    /// Whether the record at `index` may have headers; `false` saves their look-up.
+    fn has_headers(&self, index: usize) -> bool {
+        let _ = index;
+        true
+    }
     /// The last header of that name of the record at `index`.
     fn header(&self, index: usize, name: &str) -> Option<&[u8]>;
 }

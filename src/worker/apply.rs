@@ -18,7 +18,7 @@ use super::dead_letter::{Stage, dead_letter, size_of};
 use super::frontier::{Heard, frontier};
 use super::owned::{Lane, OwnedShard, Queued};
 use super::settings::{Break, WorkerSettings};
-use crate::engine::event::{Event, Intake, RawRecord, Refusal};
+use crate::engine::event::{Event, Headers, Intake, RawRecord, Refusal};
 use crate::engine::{Input, Shard, Verdict};
 use crate::log::{RecordBatch, RecordRef};
 
@@ -133,18 +133,20 @@ fn read_head<'q, B: RecordBatch>(
     context: &PassContext<'_>,
 ) -> Head<'q> {
     let Some(queued) = queued.filter(|_| !lane.breaker.is_tripped()) else { return Head::Empty };
-    match decode(context.intake, context.settings, index, &queued.record()) {
+    match decode(context.intake, context.settings, index, &queued.record(), queued) {
         Ok(event) => Head::Event(event),
         Err(refusal) => Head::Refused(refusal),
     }
 }
 
-/// Decodes a record of input `index`.
+/// Decodes a record of input `index`. What it says depends on the record alone: its headers are
+/// part of it, here and in the replay of a recovery.
 pub(super) fn decode<'r>(
     intake: &Intake,
     settings: &WorkerSettings,
     index: usize,
     record: &RecordRef<'r>,
+    headers: &'r dyn Headers,
 ) -> Result<Event<'r>, Refusal> {
     intake.decode(RawRecord {
         key: record.key,
@@ -152,6 +154,7 @@ pub(super) fn decode<'r>(
         timestamp_ms: record.timestamp_ms,
         partition: record.at.partition,
         encoding: settings.inputs[index].encoding,
+        headers,
     })
 }
 

@@ -13,6 +13,7 @@ use super::breaker::Breaker;
 use super::frontier::Heard;
 use super::rounds::Rounds;
 use crate::engine::Shard;
+use crate::engine::event::Headers;
 use crate::engine::record::RiskTransition;
 use crate::log::{Offset, OutRecord, RecordBatch, RecordRef, TopicPartition};
 
@@ -31,6 +32,34 @@ impl<B: RecordBatch> Queued<B> {
     /// The record.
     pub fn record(&self) -> RecordRef<'_> {
         self.batch.get(self.index)
+    }
+}
+
+impl<B: RecordBatch> Headers for Queued<B> {
+    fn any(&self) -> bool {
+        self.batch.has_headers(self.index)
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.batch.header(self.index, name)
+    }
+}
+
+/// The headers of a record of a batch that is only read.
+pub(super) struct HeadersAt<'b, B> {
+    /// The batch.
+    pub batch: &'b B,
+    /// Which record.
+    pub index: usize,
+}
+
+impl<B: RecordBatch> Headers for HeadersAt<'_, B> {
+    fn any(&self) -> bool {
+        self.batch.has_headers(self.index)
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.batch.header(self.index, name)
     }
 }
 

@@ -93,7 +93,7 @@ pub fn settings(clock: ClockMode) -> WorkerSettings {
     let input = |topic: u16| InputTopic {
         topic: TopicId(topic),
         name: TOPICS[usize::from(topic)].to_owned(),
-        encoding: Encoding::Json,
+        encoding: Encoding::Auto,
     };
     let outputs =
         OutputTopics { scores: SCORES, risks: RISKS, dead_letters: DEAD_LETTERS, checkpoints: CHECKPOINTS };

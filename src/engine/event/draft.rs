@@ -51,17 +51,36 @@ fn put<'a, T, S: Source<'a>>(
     check: impl Fn(Field<'_>, Raw<'a>) -> Result<T, Refusal>,
 ) -> Result<bool, S::Error> {
     if !matches!(slot, Patch::Unchanged) {
-        let twice = refusal(Reason::DuplicateField, field.room, field.name, "stands twice; send it once");
-        return Err(source.refuse(twice));
+        return Err(source.refuse(twice(field)));
     }
-    *slot = match source.value()? {
+    let raw = source.value()?;
+    match place(slot, field, raw, check) {
+        Ok(()) => Ok(true),
+        Err(refusal) => Err(source.refuse(refusal)),
+    }
+}
+
+/// As [`put`], for a value that was read already.
+#[inline]
+fn place<'a, T>(
+    slot: &mut Patch<T>,
+    field: Field<'_>,
+    raw: Raw<'a>,
+    check: impl Fn(Field<'_>, Raw<'a>) -> Result<T, Refusal>,
+) -> Result<(), Refusal> {
+    if !matches!(slot, Patch::Unchanged) {
+        return Err(twice(field));
+    }
+    *slot = match raw {
         Raw::Null => Patch::Cleared,
-        raw => match check(field, raw) {
-            Ok(value) => Patch::Set(value),
-            Err(refusal) => return Err(source.refuse(refusal)),
-        },
+        raw => Patch::Set(check(field, raw)?),
     };
-    Ok(true)
+    Ok(())
+}
+
+#[cold]
+fn twice(field: Field<'_>) -> Refusal {
+    refusal(Reason::DuplicateField, field.room, field.name, "stands twice; send it once")
 }
 
 impl<T> Patch<T> {
@@ -73,6 +92,7 @@ impl<T> Patch<T> {
         }
     }
 
+    #[inline]
     fn required(self, room: &str, name: &str) -> Result<T, Refusal> {
         self.optional().ok_or_else(|| refusal(Reason::MissingField, room, name, "is required; send it"))
     }
@@ -87,6 +107,16 @@ macro_rules! draft {
         #[derive(Default)]
         pub(super) struct $name $(<$life>)? {
             $($field: Patch<$ty>,)*
+        }
+
+        impl<'a> $name $(<$life>)? {
+            $(
+                /// Takes the value of this field, for a decoder that knows it by number.
+                #[inline]
+                pub(super) fn $field(&mut self, key: &PersonKey, raw: Raw<'a>) -> Result<(), Refusal> {
+                    place(&mut self.$field, Field { room: $room, name: $wire, key }, raw, $check)
+                }
+            )*
         }
 
         impl<'a> Draft<'a> for $name $(<$life>)? {
@@ -125,6 +155,7 @@ draft! {
 
 impl<'a> EnvelopeDraft<'a> {
     /// The event, once the body is known.
+    #[inline]
     pub(super) fn finish(self, body: Option<Body<'a>>, unknown_fields: u32) -> Result<Event<'a>, Refusal> {
         Ok(Event {
             id: self.id.required("", "id")?,
@@ -151,6 +182,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for LoginDraft {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         Ok(Body::Login(Login { user: self.user.required("login", "user_id")? }))
     }
@@ -166,6 +198,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for UsageDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         Ok(Body::Usage(Usage {
             user: self.user.optional(),
@@ -192,6 +225,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for TicketDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         let ticket = Ticket {
             id: self.id.required("ticket", "id")?,
@@ -241,6 +275,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for InvoiceDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         let paid_at_ms = self.paid_at.optional();
         let implied = if paid_at_ms.is_some() { InvoiceStatus::Paid } else { InvoiceStatus::Open };
@@ -281,6 +316,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for SurveyDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         let survey = Survey {
             id: self.id.required("survey", "id")?,
@@ -313,6 +349,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for ContactDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         Ok(Body::Contact(Contact {
             id: self.id.required("contact", "id")?,
@@ -339,6 +376,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for ContractDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         let contract = Contract {
             id: self.id.required("contract", "id")?,
@@ -381,6 +419,7 @@ draft! {
 }
 
 impl<'a> BodyDraft<'a> for AccountDraft<'a> {
+    #[inline]
     fn finish(self) -> Result<Body<'a>, Refusal> {
         // An empty list says the same as null: we know of no feature the customer pays for.
         let entitled_features = match self.entitled_features {

@@ -5,15 +5,22 @@
 //! To add a check: a [`Reason`], a step in [`Intake::decode`] in the order that names the cause
 //! rather than its consequence, and a line in `docs/events.md`.
 
+use super::cloudevent;
+use super::framing::{self, Payload};
+use super::headers::Headers;
 use super::{Event, MAX_EVENT_BYTES, PersonKey, Reason, Refusal, decode_json, decode_protobuf};
 use crate::engine::partition::partition_of;
 
-/// How the values of a topic are encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the events of a topic are encoded. Framing by a schema registry's serializer and CloudEvents
+/// are seen through in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
+    /// Either, told apart by the first byte of each record.
+    #[default]
+    Auto,
     /// One JSON object per record.
     Json,
-    /// One `accountpulse.v1.Event` per record, without framing.
+    /// One `accountpulse.v1.Event` per record.
     Protobuf,
 }
 
@@ -30,6 +37,8 @@ pub struct RawRecord<'a> {
     pub partition: u32,
     /// How the value is encoded.
     pub encoding: Encoding,
+    /// The record's headers.
+    pub headers: &'a dyn Headers,
 }
 
 /// What is needed to judge a record.
@@ -73,13 +82,27 @@ impl Intake {
         Ok(event)
     }
 
-    fn decode_value<'a>(&self, r: &RawRecord<'a>) -> Result<Event<'a>, Refusal> {
-        match (r.encoding, r.value) {
-            (Encoding::Json, Some(value)) => decode_json(value, &self.person_key),
-            (Encoding::Protobuf, Some(value)) => decode_protobuf(value, &self.person_key),
-            (Encoding::Json, None) => Err(no_value(Reason::MalformedJson)),
-            (Encoding::Protobuf, None) => Err(no_value(Reason::MalformedProtobuf)),
+    /// The event in a record's value and headers, whatever its key, partition and time are.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that says why it is not an event.
+    pub fn decode_value<'a>(&self, r: &RawRecord<'a>) -> Result<Event<'a>, Refusal> {
+        let key = &self.person_key;
+        if r.headers.any()
+            && let Some(mode) = cloudevent::mode(r.headers)
+        {
+            return cloudevent::decode(mode, r, key);
         }
+        let Some(value) = r.value else { return Err(no_value(r.encoding)) };
+        decode_payload(framing::strip(value, r.headers, r.encoding)?, key).map_err(|refusal| {
+            // The scan was only tried because the value does not start like JSON.
+            let unsure = r.encoding == Encoding::Auto && refusal.reason == Reason::MalformedProtobuf;
+            match unsure && framing::looks_like_text(value) {
+                true => decode_json(value, key).err().unwrap_or(refusal),
+                false => refusal,
+            }
+        })
     }
 
     fn check_partition(&self, key: &[u8], partition: u32) -> Result<(), Refusal> {
@@ -111,7 +134,23 @@ impl Intake {
     }
 }
 
+/// The event in a value without framing.
+#[inline]
+pub(super) fn decode_payload<'a>(payload: Payload<'a>, key: &PersonKey) -> Result<Event<'a>, Refusal> {
+    match payload {
+        Payload::Json(text) => decode_json(text, key),
+        Payload::Protobuf(bytes, message) => {
+            framing::expect_message(message, 0, "Event")?;
+            decode_protobuf(bytes, key)
+        }
+    }
+}
+
 #[cold]
-fn no_value(reason: Reason) -> Refusal {
+fn no_value(encoding: Encoding) -> Refusal {
+    let reason = match encoding {
+        Encoding::Protobuf => Reason::MalformedProtobuf,
+        Encoding::Auto | Encoding::Json => Reason::MalformedJson,
+    };
     Refusal::new(reason, "the record has no value; events are never deleted by a tombstone, send an event")
 }

@@ -29,9 +29,7 @@ pub fn decode_json<'a>(bytes: &'a [u8], key: &PersonKey) -> Result<Event<'a>, Re
         return Err(malformed("the value starts with a UTF-8 byte order mark; send it without"));
     }
     // Checked once for the whole record, so no string is checked again, ignored ones included.
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        malformed(format_args!("the value is not UTF-8 from byte {} on; encode it as UTF-8", e.valid_up_to()))
-    })?;
+    let text = utf8(bytes)?;
     let refused = Cell::new(None);
     let mut parser = serde_json::Deserializer::from_str(text);
     let event = parser.deserialize_map(EventVisitor(Context { key, refused: &refused }));
@@ -45,6 +43,29 @@ pub fn decode_json<'a>(bytes: &'a [u8], key: &PersonKey) -> Result<Event<'a>, Re
             None => malformed(format_args!("the value is not JSON: {error}; send one JSON object")),
         }),
     }
+}
+
+/// Decodes the body of a known kind, a JSON object of its own. Nothing for null.
+pub(super) fn decode_json_body<'a>(
+    kind: Kind,
+    text: &'a str,
+    key: &PersonKey,
+) -> Result<Option<(Body<'a>, u32)>, Refusal> {
+    let refused = Cell::new(None);
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let seed = BodySeed { kind, context: Context { key, refused: &refused } };
+    let body = seed.deserialize(&mut parser).and_then(|body| parser.end().map(|()| body));
+    body.map_err(|error| match refused.take() {
+        Some(refusal) => refusal,
+        None => malformed(format_args!("the data is not JSON: {error}; send one JSON object")),
+    })
+}
+
+/// The bytes as text.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        malformed(format_args!("the value is not UTF-8 from byte {} on; encode it as UTF-8", e.valid_up_to()))
+    })
 }
 
 #[cold]
@@ -270,8 +291,8 @@ impl<'de> Visitor<'de> for Name {
 /// Any value of a known field. It accepts every type, so that the check that follows can say
 /// what was expected without repeating the payload. Nothing is kept of what is nested deeper
 /// than a list, so a bomb costs no memory.
-struct RawSeed {
-    inside_list: bool,
+pub(super) struct RawSeed {
+    pub inside_list: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for RawSeed {

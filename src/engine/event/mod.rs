@@ -5,24 +5,32 @@
 //! [`Kind`], its fields in `draft.rs`, an arm in `json.rs` and `proto.rs`, its merge in
 //! `engine::account`, its section in `docs/events.md` (a test holds the examples there to this decoder).
 
+mod cloudevent;
 mod draft;
+mod framing;
+mod headers;
 mod intake;
 mod json;
+mod owned;
 pub mod pb;
 mod person;
 mod proto;
 mod refusal;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod value;
+mod wire;
 
 use std::borrow::Cow;
 
+pub use headers::{Headers, NoHeaders};
 pub use intake::{Encoding, Intake, RawRecord};
 pub use json::decode_json;
 pub use person::{PersonId, PersonKey};
 pub use proto::decode_protobuf;
 pub use refusal::{Reason, Refusal};
+pub use wire::split_delimited;
 
 /// Longest event id, account id or entity id, in bytes.
 pub const MAX_ID_BYTES: usize = 128;

@@ -12,6 +12,12 @@ pub enum Reason {
     MalformedJson,
     /// Not a protobuf message of our schema.
     MalformedProtobuf,
+    /// The framing of a schema registry's serializer is broken or names another message.
+    MalformedFraming,
+    /// Headers or value are not a CloudEvent we can read.
+    MalformedCloudEvent,
+    /// A CloudEvent of a version we do not know.
+    UnsupportedSpecversion,
     /// A required field is absent.
     MissingField,
     /// A field has a value outside its domain.
@@ -40,9 +46,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for pre-registering metrics.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 17] = [
         Reason::MalformedJson,
         Reason::MalformedProtobuf,
+        Reason::MalformedFraming,
+        Reason::MalformedCloudEvent,
+        Reason::UnsupportedSpecversion,
         Reason::MissingField,
         Reason::InvalidField,
         Reason::DuplicateField,
@@ -62,6 +71,9 @@ impl Reason {
         match self {
             Reason::MalformedJson => "malformed_json",
             Reason::MalformedProtobuf => "malformed_protobuf",
+            Reason::MalformedFraming => "malformed_framing",
+            Reason::MalformedCloudEvent => "malformed_cloudevent",
+            Reason::UnsupportedSpecversion => "unsupported_specversion",
             Reason::MissingField => "missing_field",
             Reason::InvalidField => "invalid_field",
             Reason::DuplicateField => "duplicate_field",

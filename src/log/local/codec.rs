@@ -250,6 +250,10 @@ impl RecordBatch for LocalBatch {
         }
     }
 
+    fn has_headers(&self, index: usize) -> bool {
+        self.slots.get(index).is_some_and(|slot| slot.headers > 0)
+    }
+
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         self.headers(index).filter(|(known, _)| *known == name).last().map(|(_, value)| value)
     }

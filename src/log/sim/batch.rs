@@ -53,6 +53,10 @@ impl RecordBatch for SimBatch {
         }
     }
 
+    fn has_headers(&self, index: usize) -> bool {
+        self.records.get(index).is_some_and(|(_, _, record)| !record.headers.is_empty())
+    }
+
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         let (_, _, record) = self.records.get(index)?;
         record.headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())

@@ -21,7 +21,7 @@ use crate::worker::commit::HEADER_DECISIONS;
 use crate::worker::counts::WorkerCounts;
 use crate::worker::dead_letter::{Stage as RefusedAt, dead_letter};
 use crate::worker::format::{Slot, unpack_page};
-use crate::worker::owned::{Lane, OwnedShard};
+use crate::worker::owned::{HeadersAt, Lane, OwnedShard};
 use crate::worker::rounds::Rounds;
 use crate::worker::settings::Break;
 
@@ -285,7 +285,8 @@ impl ShardRestore {
             return;
         }
         self.counts.replayed += 1;
-        match decode(context.intake, context.settings, input, &record) {
+        let headers = HeadersAt { batch, index };
+        match decode(context.intake, context.settings, input, &record, &headers) {
             // What the engine refused then (a limit), it refuses again; its letter is written.
             Ok(event) => drop(self.shard.replay_fact(input_of(input), &event)),
             Err(refusal) if context.settings.breaks(Break::DeadLettersInReplay) => {

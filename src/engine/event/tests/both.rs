@@ -144,7 +144,7 @@ fn body() -> impl Strategy<Value = pb::event::Body> {
     ]
 }
 
-fn message() -> impl Strategy<Value = pb::Event> {
+pub(super) fn message() -> impl Strategy<Value = pb::Event> {
     (0..=1_u32, TEXT, TEXT, time(), prop::option::of(any::<u64>()), body()).prop_map(
         |(v, id, account_id, occurred_at_ms, version, body)| pb::Event {
             v,

@@ -1,12 +1,15 @@
 //! Tests of the decoders: `examples` (every field by value), `refusals` (every reason by value),
 //! `both` (the two encodings against each other, and arbitrary bytes), `docs` (the manual's
-//! examples are fixtures), `records` (the checks around the decoders).
+//! examples are fixtures), `records` (the checks around the decoders), `scan` (the protobuf scan
+//! against `oracle`, which reads by way of the generated messages).
 
 mod both;
 mod docs;
 mod examples;
+mod oracle;
 mod records;
 mod refusals;
+mod scan;
 
 use super::*;
 

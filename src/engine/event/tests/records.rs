@@ -17,6 +17,7 @@ fn record(value: &[u8]) -> RawRecord<'_> {
         timestamp_ms: ms("2026-01-05T09:00:00Z"),
         partition: partition_of(b"acme", 12),
         encoding: Encoding::Json,
+        headers: &NoHeaders,
     }
 }
 

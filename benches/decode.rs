@@ -1,0 +1,215 @@
+//! What decoding one event costs, alone: JSON, protobuf by our scan, and protobuf by the generated
+//! messages (which own their text and check nothing), for logins and for the fixed workload. The
+//! same events in turn, many short rounds; the fastest round of each counts, because a neighbour
+//! can only make one slower. Prints `name value unit` lines; no test asserts them.
+//!
+//! ```text
+//! cargo bench --profile dev --bench decode
+//! ```
+
+use std::hint::black_box;
+
+use accountpulse::clock;
+use accountpulse::engine::event::{
+    Encoding, Intake, NoHeaders, PersonKey, RawRecord, decode_json, decode_protobuf, pb,
+};
+use accountpulse::engine::partition::partition_of;
+use accountpulse::simulate::{Workload, WorkloadOptions};
+use prost::Message;
+use serde_json::Value;
+
+/// What the program runs with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Events of one round.
+const EVENTS: usize = 20_000;
+/// Rounds; about three seconds.
+const ROUNDS: usize = 60;
+/// Partitions of the made-up topic.
+const PARTITIONS: u32 = 12;
+
+fn main() {
+    let all = corpus();
+    let logins: Vec<Sample> = all.iter().filter(|sample| sample.is_login).cloned().collect();
+    measure("login", &logins);
+    measure("mix", &all);
+}
+
+/// One event in both encodings.
+#[derive(Clone)]
+struct Sample {
+    account: String,
+    at_ms: i64,
+    partition: u32,
+    json: Vec<u8>,
+    protobuf: Vec<u8>,
+    is_login: bool,
+}
+
+fn measure(name: &str, samples: &[Sample]) {
+    let intake = Intake { person_key: PersonKey::new([7; 16]), skew_ms: 600_000, partitions: PARTITIONS };
+    let key = &intake.person_key;
+    let mut json = Fastest::default();
+    let mut prost = Fastest::default();
+    let mut scan = Fastest::default();
+    let mut record_json = Fastest::default();
+    let mut record_scan = Fastest::default();
+    for _ in 0..ROUNDS {
+        json.round(samples, |sample| drop(black_box(decode_json(&sample.json, key))));
+        prost.round(samples, |sample| drop(black_box(pb::Event::decode(sample.protobuf.as_slice()))));
+        scan.round(samples, |sample| drop(black_box(decode_protobuf(&sample.protobuf, key))));
+        record_json.round(samples, |sample| drop(black_box(intake.decode(sample.record(&sample.json)))));
+        record_scan.round(samples, |sample| drop(black_box(intake.decode(sample.record(&sample.protobuf)))));
+    }
+    let count = samples.len() as f64;
+    let bytes = |of: fn(&Sample) -> usize| samples.iter().map(of).sum::<usize>() as f64 / count;
+    print(&format!("{name}_json_bytes"), bytes(|sample| sample.json.len()), "bytes");
+    print(&format!("{name}_protobuf_bytes"), bytes(|sample| sample.protobuf.len()), "bytes");
+    for (what, fastest) in [
+        ("json", &json),
+        ("prost", &prost),
+        ("scan", &scan),
+        ("record_json", &record_json),
+        ("record_scan", &record_scan),
+    ] {
+        print(&format!("{name}_{what}"), fastest.seconds * 1e9 / count, "ns/event");
+    }
+    print(&format!("{name}_json_to_scan"), json.seconds / scan.seconds, "ratio");
+    print(&format!("{name}_prost_to_scan"), prost.seconds / scan.seconds, "ratio");
+}
+
+/// The fastest round so far.
+struct Fastest {
+    seconds: f64,
+}
+
+impl Default for Fastest {
+    fn default() -> Self {
+        Fastest { seconds: f64::INFINITY }
+    }
+}
+
+impl Fastest {
+    fn round(&mut self, samples: &[Sample], work: impl Fn(&Sample)) {
+        let start = clock::monotonic();
+        samples.iter().for_each(work);
+        self.seconds = self.seconds.min(clock::monotonic().duration_since(start).as_secs_f64());
+    }
+}
+
+impl Sample {
+    /// As a worker hands it to the decoder.
+    fn record<'a>(&'a self, value: &'a [u8]) -> RawRecord<'a> {
+        RawRecord {
+            key: Some(self.account.as_bytes()),
+            value: Some(value),
+            timestamp_ms: self.at_ms,
+            partition: self.partition,
+            encoding: Encoding::Auto,
+            headers: &NoHeaders,
+        }
+    }
+}
+
+fn corpus() -> Vec<Sample> {
+    let mut workload = Workload::new(WorkloadOptions::new(1, EVENTS as u64));
+    let mut samples = Vec::with_capacity(EVENTS);
+    loop {
+        let mut json = Vec::new();
+        if workload.next_into(&mut json).is_none() {
+            return samples;
+        }
+        let message = to_message(&serde_json::from_slice(&json).unwrap_or_default());
+        let protobuf = message.encode_to_vec();
+        let key = PersonKey::new([7; 16]);
+        assert_eq!(decode_json(&json, &key), decode_protobuf(&protobuf, &key), "the encodings differ");
+        samples.push(Sample {
+            partition: partition_of(message.account_id.as_bytes(), PARTITIONS),
+            is_login: matches!(message.body, Some(pb::event::Body::Login(_))),
+            account: message.account_id,
+            at_ms: message.occurred_at_ms,
+            json,
+            protobuf,
+        });
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn ms(value: &Value) -> i64 {
+    value.as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| at.as_millisecond())
+}
+
+fn small(value: &Value) -> u32 {
+    value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}
+
+/// The number of an enum value of that name.
+fn code(value: &Value, prefix: &str, of: fn(&str) -> Option<i32>) -> i32 {
+    value.as_str().and_then(|name| of(&format!("{prefix}{}", name.to_uppercase()))).unwrap_or(0)
+}
+
+fn to_message(event: &Value) -> pb::Event {
+    let body = if let Some(m) = event.get("login") {
+        pb::event::Body::Login(pb::Login { user_id: text(&m["user_id"]) })
+    } else if let Some(m) = event.get("usage") {
+        let (user_id, feature) = (text(&m["user_id"]), text(&m["feature"]));
+        pb::event::Body::Usage(pb::Usage { user_id, feature, count: small(&m["count"]) })
+    } else if let Some(m) = event.get("ticket") {
+        pb::event::Body::Ticket(ticket(m))
+    } else if let Some(m) = event.get("invoice") {
+        pb::event::Body::Invoice(pb::Invoice {
+            id: text(&m["id"]),
+            amount_minor: m["amount_minor"].as_i64(),
+            currency: text(&m["currency"]),
+            issued_at_ms: ms(&m["issued_at"]),
+            due_at_ms: ms(&m["due_at"]),
+            paid_at_ms: ms(&m["paid_at"]),
+            status: code(&m["status"], "INVOICE_STATUS_", |name| {
+                pb::InvoiceStatus::from_str_name(name).map(i32::from)
+            }),
+        })
+    } else {
+        let m = &event["survey"];
+        pb::event::Body::Survey(pb::Survey {
+            id: text(&m["id"]),
+            r#type: code(&m["type"], "SURVEY_TYPE_", |name| {
+                pb::SurveyType::from_str_name(name).map(i32::from)
+            }),
+            score: m["score"].as_u64().map(|_| small(&m["score"])),
+            respondent: text(&m["respondent"]),
+        })
+    };
+    pb::Event {
+        v: small(&event["v"]),
+        id: text(&event["id"]),
+        account_id: text(&event["account_id"]),
+        occurred_at_ms: ms(&event["occurred_at"]),
+        version: event["version"].as_u64(),
+        body: Some(body),
+    }
+}
+
+fn ticket(m: &Value) -> pb::Ticket {
+    pb::Ticket {
+        id: text(&m["id"]),
+        priority: code(&m["priority"], "PRIORITY_", |name| pb::Priority::from_str_name(name).map(i32::from)),
+        status: code(&m["status"], "TICKET_STATUS_", |name| {
+            pb::TicketStatus::from_str_name(name).map(i32::from)
+        }),
+        opened_at_ms: ms(&m["opened_at"]),
+        first_response_at_ms: ms(&m["first_response_at"]),
+        first_response_due_at_ms: ms(&m["first_response_due_at"]),
+        resolve_due_at_ms: ms(&m["resolve_due_at"]),
+        solved_at_ms: ms(&m["solved_at"]),
+        escalated: m["escalated"].as_bool().unwrap_or(false),
+        csat: small(&m["csat"]),
+    }
+}
+
+fn print(name: &str, value: f64, unit: &str) {
+    println!("{name} {value:.1} {unit}");
+}

@@ -1,0 +1,26 @@
+//! A record's headers as the decoders see them: looked up one by one, only when they can matter.
+
+/// The headers of one record.
+pub trait Headers {
+    /// Whether there may be any; `false` saves every look-up.
+    fn any(&self) -> bool {
+        true
+    }
+
+    /// The value of the last header of that name.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+}
+
+/// The headers of a record that has none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn any(&self) -> bool {
+        false
+    }
+
+    fn header(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+}
