@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::store::RunningLog;
+use crate::engine::record::{RecordKind, json_twin};
 use crate::ingest::{OutputTopic, Outputs, Store, StoreError};
 use crate::log::local::LocalStore;
 use crate::telemetry::catalogue::RISKS_PUBLISHED;
@@ -107,8 +108,7 @@ fn read(log: &RunningLog, next: &mut [u64], mut watcher: Option<&mut Watcher>) -
         let (records, after) = log.read(OutputTopic::Risks, partition, *position, READ_BYTES)?;
         *position = after;
         for value in records.iter().filter_map(|record| record.value.as_deref()) {
-            // Written by this very program; what it cannot read it does not count.
-            let Ok(news) = serde_json::from_slice::<RiskNews>(value) else { continue };
+            let Some(news) = news(value) else { continue };
             RISKS_PUBLISHED.add(&[&news.rule, &news.severity, &news.transition], 1);
             if let Some(watcher) = &mut watcher {
                 watcher(&news);
@@ -117,4 +117,10 @@ fn read(log: &RunningLog, next: &mut [u64], mut watcher: Option<&mut Watcher>) -
         count += records.len();
     }
     Ok(count)
+}
+
+/// Written by this very program, in either encoding; what it cannot read it does not count.
+fn news(value: &[u8]) -> Option<RiskNews> {
+    let json = json_twin(RecordKind::Risk, value).ok()?;
+    serde_json::from_slice(&json).ok()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::breaker::BreakerLimits;
 pub use super::frontier::ClockMode;
 use crate::engine::event::Encoding;
+use crate::engine::record::OutputEncoding;
 use crate::log::TopicId;
 
 /// Time between the starts of two commits, while there is something to commit.
@@ -71,6 +72,9 @@ pub struct WorkerSettings {
     pub inputs: Vec<InputTopic>,
     /// Output topics.
     pub outputs: OutputTopics,
+    /// How scores and risks are written. A change needs no other change: readers find the encoding
+    /// of each record in its headers, and recovery reads none of them.
+    pub output_encoding: OutputEncoding,
     /// Partitions of every topic.
     pub partitions: u32,
     /// Where "now" comes from.
@@ -125,6 +129,7 @@ impl WorkerSettings {
         WorkerSettings {
             inputs,
             outputs,
+            output_encoding: OutputEncoding::default(),
             partitions,
             clock,
             until_ms: None,
