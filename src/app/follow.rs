@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::store::RunningLog;
+use crate::engine::record::{RecordKind, json_twin};
 use crate::ingest::{OutputTopic, Outputs, Store, StoreError};
 
 /// How soon a stop is noticed.
@@ -105,10 +106,16 @@ fn read(log: &RunningLog, next: &mut [u64], watcher: &mut Watcher) -> Result<usi
         *position = after;
         for value in records.iter().filter_map(|record| record.value.as_deref()) {
             // Written by this very program; what it cannot read it does not show.
-            let Ok(news) = serde_json::from_slice::<RiskNews>(value) else { continue };
+            let Some(news) = news(value) else { continue };
             watcher(&news);
         }
         count += records.len();
     }
     Ok(count)
+}
+
+/// Written by this very program, in either encoding; what it cannot read it does not count.
+fn news(value: &[u8]) -> Option<RiskNews> {
+    let json = json_twin(RecordKind::Risk, value).ok()?;
+    serde_json::from_slice(&json).ok()
 }

@@ -319,6 +319,7 @@ pub fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
     };
     let mut settings =
         WorkerSettings::new(topics.worker_inputs(), topics.outputs, config.partitions(), clock);
+    settings.output_encoding = config.topics.output_encoding;
     settings.commit_interval_ms = millis(config.commit_interval);
     settings.round_ms = millis(config.checkpoint_round);
     settings

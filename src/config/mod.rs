@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::engine::EngineConfig;
 use crate::engine::event::Kind;
 
+pub use crate::engine::record::OutputEncoding;
 pub use check::parse_duration;
 pub use error::ConfigError;
 pub use kafka::{Kafka, KafkaSecurity, PasswordMechanism, SaslSettings, Secret};
@@ -104,15 +105,6 @@ pub enum LogKind {
     Local,
     /// A cluster.
     Kafka,
-}
-
-/// How scores and risks are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputEncoding {
-    /// JSON.
-    Json,
-    /// Protobuf.
-    Protobuf,
 }
 
 /// See `storage` in `defaults.yaml`.

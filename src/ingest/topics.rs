@@ -25,6 +25,7 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 use super::{OutputTopic, Outputs, Shared, Store, StoreError, Stored};
 use crate::clock;
+use crate::engine::record::{RecordKind, json_twin};
 
 /// Longest wait for a first record.
 pub const FOLLOW_MAX_SECS: u64 = 60;
@@ -130,7 +131,7 @@ pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &As
         let (records, after) = outputs.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
         *position = after;
         for record in &records {
-            write_line(&mut lines, partition, record);
+            write_line(&mut lines, topic, partition, record);
         }
     }
     Ok(Page { lines, next })
@@ -164,7 +165,7 @@ fn last(
             position = after;
         }
         if found.len() >= wanted || from == first {
-            found.iter().take(wanted).for_each(|record| write_line(lines, partition, record));
+            found.iter().take(wanted).for_each(|record| write_line(lines, topic, partition, record));
             return Ok(position);
         }
         back = back.saturating_mul(4);
@@ -227,7 +228,8 @@ struct Line<'a> {
     value: Option<Value<'a>>,
 }
 
-/// A value that is JSON stands as it is, with the digits it was written with; others as text.
+/// A value that is JSON stands as it is, with the digits it was written with; a record of ours in
+/// protobuf as its JSON twin; others as text.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Value<'a> {
@@ -235,8 +237,9 @@ enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
-fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
-    let value = record.value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
+fn write_line(out: &mut Vec<u8>, topic: OutputTopic, partition: u32, record: &Stored) {
+    let value = record.value.as_deref().map(|bytes| readable(topic, bytes));
+    let value = value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(raw) if !raw.get().contains('\n') => Value::Json(raw),
         _ => Value::Text(String::from_utf8_lossy(bytes)),
     });
@@ -253,4 +256,14 @@ fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
     if serde_json::to_writer(&mut *out, &line).is_ok() {
         out.push(b'\n');
     }
+}
+
+/// The JSON twin of our own records; what others wrote, and what is no record, as it is.
+fn readable(topic: OutputTopic, bytes: &[u8]) -> Cow<'_, [u8]> {
+    let kind = match topic {
+        OutputTopic::Scores => RecordKind::Score,
+        OutputTopic::Risks => RecordKind::Risk,
+        OutputTopic::DeadLetters => return Cow::Borrowed(bytes),
+    };
+    json_twin(kind, bytes).unwrap_or(Cow::Borrowed(bytes))
 }

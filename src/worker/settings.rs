@@ -9,6 +9,7 @@ use super::apply::MAX_INPUTS;
 use super::breaker::BreakerLimits;
 pub use super::frontier::ClockMode;
 use crate::engine::event::{Encoding, Intake};
+use crate::engine::record::OutputEncoding;
 use crate::log::TopicId;
 
 /// Time between the starts of two commits, while there is something to commit.
@@ -73,6 +74,9 @@ pub struct WorkerSettings {
     pub inputs: Vec<InputTopic>,
     /// Output topics.
     pub outputs: OutputTopics,
+    /// How scores and risks are written. A change needs no other change: readers find the encoding
+    /// of each record in its headers, and recovery reads none of them.
+    pub output_encoding: OutputEncoding,
     /// Partitions of every topic.
     pub partitions: u32,
     /// Where "now" comes from.
@@ -127,6 +131,7 @@ impl WorkerSettings {
         WorkerSettings {
             inputs,
             outputs,
+            output_encoding: OutputEncoding::default(),
             partitions,
             clock,
             until_ms: None,
