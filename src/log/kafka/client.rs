@@ -20,7 +20,7 @@ use super::context::{Base, Book, Trouble};
 use super::error::KafkaError;
 use super::options::{KafkaOptions, Sasl, refused_property};
 use super::probe::Prober;
-use super::reasons::{Class, Facts, denied, silent};
+use super::reasons::{Class, Facts, access, denied, silent};
 use super::security::{self, Scrub};
 use super::settings;
 use super::token::Tokens;
@@ -108,7 +108,7 @@ impl KafkaCluster {
     pub fn connect(&self, timeout: Duration) -> Result<ClusterInfo, KafkaError> {
         let probe = self.new_probe()?;
         let topic = self.options.topics.first().map(String::as_str);
-        let brokers = self.ask("the list of brokers", &probe, timeout, |slice| {
+        let brokers = self.ask("the list of brokers", "", &probe, timeout, |slice| {
             let metadata = probe.client().fetch_metadata(topic, slice)?;
             Ok(metadata.brokers().len())
         })?;
@@ -180,10 +180,11 @@ impl KafkaCluster {
     }
 
     /// Asks until there is an answer, the time is up, or it is known why there will be none.
-    /// `once` makes one attempt of at most the time it is given.
+    /// `once` makes one attempt of at most the time it is given; `name` is what access to may be refused.
     pub(super) fn ask<A>(
         &self,
         what: &str,
+        name: &str,
         probe: &Probe,
         timeout: Duration,
         mut once: impl FnMut(Duration) -> Result<A, LibraryError>,
@@ -205,7 +206,7 @@ impl KafkaCluster {
             serve(probe);
             let now = clock::monotonic();
             if !is_transport(&error) {
-                return Err(self.failed(what, &error, what));
+                return Err(self.failed(what, &error, name));
             }
             if now >= deadline || patience.is_over(probe.context(), now) {
                 self.keep_probe(None);
@@ -236,9 +237,24 @@ impl KafkaCluster {
         })
     }
 
-    /// The access sentence of a code, if it is about access.
+    /// The error of a code that is about access.
     pub(super) fn denied(&self, code: RDKafkaErrorCode, name: &str) -> Option<KafkaError> {
         denied(code, name, self.book.facts())
+    }
+
+    /// The same as a sentence.
+    pub(super) fn access(&self, code: RDKafkaErrorCode, name: &str) -> Option<String> {
+        access(code, name, self.book.facts())
+    }
+
+    /// Who we are to the cluster.
+    pub(super) fn who(&self) -> String {
+        self.book.facts().who()
+    }
+
+    /// A text of the library without our secrets.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        self.book.scrub(text)
     }
 
     /// Makes the two kinds of clients that a worker needs, without an address to connect to.

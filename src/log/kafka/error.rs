@@ -28,6 +28,19 @@ pub enum KafkaError {
     /// The buffer of records on their way is full.
     #[error("the buffer of records on their way to the cluster is full; try again in a moment")]
     Busy,
+    /// The offset asked for does not exist.
+    #[error(
+        "{topic}/{partition} has no offset {offset}: it was deleted by retention, or lies beyond the end; start \
+         from the first one that exists"
+    )]
+    OutOfRange {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: u32,
+        /// Asked for.
+        offset: crate::log::Offset,
+    },
     /// A call was answered with an error, or not in time.
     #[error("{what}: {detail}")]
     Call {
@@ -44,7 +57,7 @@ impl KafkaError {
         match self {
             KafkaError::Connect { permanent, .. } => *permanent,
             KafkaError::Denied { .. } | KafkaError::Setting { .. } => true,
-            KafkaError::Busy | KafkaError::Call { .. } => false,
+            KafkaError::Busy | KafkaError::OutOfRange { .. } | KafkaError::Call { .. } => false,
         }
     }
 }

@@ -80,6 +80,11 @@ impl<C: ConsumerContext + 'static> RangeReader<C> {
         })
     }
 
+    /// The client that reads.
+    pub fn consumer(&self) -> &BaseConsumer<C> {
+        &self.consumer
+    }
+
     /// Committed records from `from` on: at least one, if one comes within `wait`, and otherwise
     /// about `max_bytes`. A position that is `from` says that nothing more is to be seen now.
     pub fn read(

@@ -108,7 +108,7 @@ impl Facts {
     }
 
     /// How we present ourselves.
-    fn who(&self) -> String {
+    pub(super) fn who(&self) -> String {
         match (&self.user, self.mechanism) {
             (Some(user), _) => format!("user {user:?}"),
             (None, Some(_)) => "the owner of our token".to_owned(),

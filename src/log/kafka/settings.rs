@@ -153,7 +153,18 @@ pub(super) fn transactional_id(options: &KafkaOptions, worker: u32) -> String {
 
 /// A producer without transactions.
 pub(super) fn appender(options: &KafkaOptions) -> ClientConfig {
-    finish(producer(options), options, &format!("{}-appender", options.instance))
+    let mut config = producer(options);
+    set(
+        &mut config,
+        &[
+            // Whoever waits for an append has long gone then.
+            ("message.timeout.ms", "30000"),
+            // What may be on its way while the cluster is away.
+            ("queue.buffering.max.messages", "100000"),
+            ("queue.buffering.max.kbytes", "65536"),
+        ],
+    );
+    finish(config, options, &format!("{}-appender", options.instance))
 }
 
 /// A consumer that reads committed records of partitions it is told. It has no group: what it
