@@ -10,7 +10,7 @@ use accountpulse::log::{
 };
 
 use crate::cluster::Cluster;
-use crate::harness::{Harness, assignment, at, commit, out, put, ready, take, text, until, values};
+use crate::harness::{Harness, assignment, at, commit, next, out, put, ready, text, until, values};
 
 const WAIT: Duration = Duration::from_millis(5);
 const PARTITIONS: u32 = 4;
@@ -210,12 +210,37 @@ fn a_member_leaves_at_once_and_its_batches_outlive_it() {
     let took = began.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
 
-    // A revocation that nobody has acknowledged holds nothing up either.
-    let mut log = cluster.member();
-    assignment(&mut log);
-    log.assign(&[(at(TopicId(0), 0), 0)]).unwrap();
-    take(&mut log, 1);
-    let began = clock::monotonic();
-    drop(log);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    // Wherever it stands in the group: joining, given partitions it has not seen, reading.
+    for polls in [0, 1, 20, 400] {
+        let mut log = cluster.member();
+        let mut happenings = 0;
+        for _ in 0..polls {
+            happenings += usize::from(!matches!(log.poll(WAIT).unwrap(), Polled::Idle));
+        }
+        assert!(polls < 400 || happenings > 0, "no assignment");
+        let began = clock::monotonic();
+        drop(log);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "after {polls} polls: {took:?}");
+    }
+}
+
+#[test]
+fn a_member_that_leaves_in_the_middle_of_a_revocation_holds_nothing_up() {
+    for seen in [false, true] {
+        let one = Cluster::with(&["in-a", "in-b"], PARTITIONS, &[]);
+        let two = one.as_instance("two");
+        let mut first = ready(one.cluster.member(0).unwrap());
+        assignment(&mut first);
+        let mut second = ready(two.cluster.member(0).unwrap());
+        if seen {
+            until("the revocation", || matches!(next(&mut first), Polled::Revoked).then_some(()));
+        } else {
+            // It stands in a queue that nobody serves.
+            let _ = second.poll(Duration::from_millis(500)).unwrap();
+        }
+        let began = clock::monotonic();
+        drop((first, second));
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
 }

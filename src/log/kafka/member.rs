@@ -315,9 +315,11 @@ impl KafkaLog {
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
-        // Nobody is left to acknowledge a revocation, open or to come.
-        self.consumer.context().leave();
-        self.let_go();
+        // Nobody is left to acknowledge a revocation that was recorded; the callback does it for
+        // what is to come.
+        if self.consumer.context().leave() || self.revoking {
+            self.let_go();
+        }
     }
 }
 
