@@ -7,3 +7,6 @@ mod support;
 
 #[path = "kafka/broker.rs"]
 mod broker;
+
+#[path = "kafka/security.rs"]
+mod security;

@@ -182,11 +182,6 @@ impl Base {
         self.all_down.load(Ordering::Relaxed)
     }
 
-    /// The book of the process.
-    pub(super) fn book(&self) -> &Arc<Book> {
-        &self.book
-    }
-
     /// The token to present now; `None` when tokens are not how we authenticate.
     pub(super) fn token(&self) -> Option<Result<OAuthToken, String>> {
         let tokens = self.tokens.as_ref()?;
