@@ -8,24 +8,26 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 
-use crate::log::{Offset, ReadRange, RecordBatch, TopicPartition, Watermarks};
+use crate::log::{Offset, ReadRange, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 use super::admin::partition_number;
-use super::client::{KafkaCluster, Probe, is_transport, serve};
+use super::client::{KafkaCluster, Probe, Served, is_transport};
 use super::context::Base;
 use super::drain::KafkaBatch;
 use super::error::KafkaError;
 use super::range::{RangeError, RangeReader};
 use super::settings;
 
-/// Longest wait for the bounds of a partition.
-const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the news whether a trouble is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Longest wait for the bounds of a partition.
+const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A reader of committed records.
 pub struct KafkaReader {
     range: RangeReader<Base>,
+    /// Topics that were seen to be there and ours to read.
+    seen: Vec<TopicId>,
     cluster: Arc<KafkaCluster>,
 }
 
@@ -33,12 +35,13 @@ impl KafkaCluster {
     /// A reader of committed records.
     pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
         let consumer: Probe = self.make(&settings::reader(self.options()), self.base("reader"))?;
-        serve(&consumer);
+        // The first callback is the one for the token.
+        consumer.serve(Duration::ZERO);
         let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {
             setting: "kafka.topics".to_owned(),
             detail: "one of the names cannot be the name of a topic".to_owned(),
         })?;
-        Ok(KafkaReader { range, cluster: Arc::clone(self) })
+        Ok(KafkaReader { range, seen: Vec::new(), cluster: Arc::clone(self) })
     }
 }
 
@@ -68,14 +71,21 @@ impl KafkaReader {
         let cluster = Arc::clone(&self.cluster);
         let _watched = cluster.guard("reading a partition");
         let name = cluster.topic(at)?;
-        partition_number(at)?;
+        // A topic that is missing or not ours to read looks empty to the library.
+        if !self.seen.contains(&at.topic) {
+            self.look_at(at, name, BOUNDS_TIMEOUT)?;
+            self.seen.push(at.topic);
+        }
         match self.range.read(at, from, max_bytes, wait) {
             Ok(range) if !range.batch.is_empty() || range.position > from => {
                 self.base().heard();
                 Ok(range)
             }
             Ok(range) => {
-                self.look_again(name)?;
+                // Silence is an answer only while the cluster answers otherwise.
+                if self.base().trouble().is_some() {
+                    self.look_at(at, name, LOOK_AGAIN)?;
+                }
                 Ok(range)
             }
             Err(RangeError::OutOfRange) => {
@@ -96,25 +106,24 @@ impl KafkaReader {
         }
     }
 
-    /// Silence is an answer only while the cluster answers otherwise.
-    fn look_again(&self, name: &str) -> Result<(), KafkaError> {
-        if self.base().trouble().is_none() {
+    /// Asks whether the partition is there and ours to see.
+    fn look_at(&self, at: TopicPartition, name: &str, timeout: Duration) -> Result<(), KafkaError> {
+        let what = format!("reading {name}/{}", at.partition);
+        let consumer = self.range.consumer();
+        let partitions = self.cluster.ask(&what, name, consumer, timeout, |slice| {
+            let metadata = consumer.client().fetch_metadata(Some(name), slice)?;
+            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+            match topic.map(|topic| (topic.error(), topic.partitions().len())) {
+                Some((Some(error), 0)) => Err(LibraryError::MetadataFetch(error.into())),
+                Some((_, partitions)) => Ok(partitions),
+                None => Err(LibraryError::MetadataFetch(Code::UnknownTopicOrPartition)),
+            }
+        })?;
+        if usize::try_from(at.partition).is_ok_and(|partition| partition < partitions) {
             return Ok(());
         }
-        let consumer = self.range.consumer();
-        let answer = consumer.client().fetch_metadata(Some(name), LOOK_AGAIN);
-        match answer {
-            Ok(metadata) => {
-                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-                let code = topic.and_then(|topic| topic.error()).map(Code::from);
-                if let Some(denied) = code.and_then(|code| self.cluster.denied(code, name)) {
-                    return Err(denied);
-                }
-                self.base().heard();
-                Ok(())
-            }
-            Err(_) => Err(self.cluster.unreachable(self.base())),
-        }
+        let detail = format!("the topic has {partitions} partitions");
+        Err(KafkaError::Call { what, detail })
     }
 
     fn base(&self) -> &Base {
