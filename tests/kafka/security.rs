@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use accountpulse::clock;
 use accountpulse::log::kafka::{
-    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaAppend, KafkaCluster, KafkaError,
-    KafkaOptions, Protocol, Sasl, Security, TokenSource, TopicState,
+    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaAppend, KafkaCluster, KafkaOptions, Protocol,
+    Sasl, Security, TokenSource, TopicState,
 };
 use accountpulse::log::{RecordBatch, TopicId, TopicPartition};
 use base64::Engine;
@@ -18,6 +18,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::support::{Broker, Listener, Options};
 
+#[path = "security/members.rs"]
+mod members;
 #[path = "security/questions.rs"]
 mod questions;
 #[path = "security/refusals.rs"]

@@ -5,7 +5,7 @@
 //! once before its first blocking call (see `context.rs`), and hold a [`Guard`] around every
 //! blocking one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -19,7 +19,8 @@ use crate::clock;
 use super::context::{Base, Book, Trouble};
 use super::error::KafkaError;
 use super::options::{KafkaOptions, Sasl, refused_property};
-use super::reasons::{Class, Facts, access, denied, silent};
+use super::probe::Prober;
+use super::reasons::{Class, Facts, access, denied, explain, silent};
 use super::security::{self, Scrub};
 use super::settings;
 use super::token::Tokens;
@@ -84,6 +85,8 @@ pub struct KafkaCluster {
     watchdog: Arc<Watchdog>,
     /// The client that has had an answer, for further questions.
     probe: Mutex<Option<Arc<Probe>>>,
+    /// What asks for the ends of partitions, while there is a member that wants to know.
+    prober: Mutex<Weak<Prober>>,
 }
 
 impl std::fmt::Debug for KafkaCluster {
@@ -118,6 +121,7 @@ impl KafkaCluster {
             tokens,
             watchdog: Arc::default(),
             probe: Mutex::default(),
+            prober: Mutex::default(),
             options,
         };
         cluster.try_settings()?;
@@ -185,6 +189,17 @@ impl KafkaCluster {
         kept().map_or_else(|| self.new_probe(), Ok)
     }
 
+    /// What asks for the ends of partitions, shared by the members of the process.
+    pub(super) fn prober(self: &Arc<Self>) -> Result<Arc<Prober>, KafkaError> {
+        let mut kept = self.prober.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prober) = kept.upgrade() {
+            return Ok(prober);
+        }
+        let prober = Arc::new(Prober::start(self)?);
+        *kept = Arc::downgrade(&prober);
+        Ok(prober)
+    }
+
     fn new_probe(&self) -> Result<Arc<Probe>, KafkaError> {
         Ok(Arc::new(self.make(&settings::probe(&self.options), self.base("probe"))?))
     }
@@ -244,6 +259,11 @@ impl KafkaCluster {
     /// A call that was answered with an error; `name` is what it was about.
     pub(super) fn failed(&self, what: &str, error: &LibraryError, name: &str) -> KafkaError {
         let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::UnsupportedFeature)
+            && let Some(reason) = explain(RDKafkaErrorCode::UnsupportedFeature, what, self.book.facts())
+        {
+            return KafkaError::Connect { permanent: reason.permanent(), sentence: reason.sentence };
+        }
         let access = code.and_then(|code| denied(code, name, self.book.facts()));
         access.unwrap_or_else(|| KafkaError::Call {
             what: what.to_owned(),
@@ -324,6 +344,11 @@ impl KafkaCluster {
         }
         ("kafka".to_owned(), text.trim().to_owned())
     }
+}
+
+/// Runs the callbacks that wait.
+pub(super) fn serve(probe: &Probe) {
+    probe.serve(Duration::ZERO);
 }
 
 /// Whether an error only says that no answer came.

@@ -30,7 +30,8 @@ use std::time::Duration;
 use rdkafka::bindings as native;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::types::{RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr, RDKafkaTopic};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::{RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr, RDKafkaTopic, RDKafkaTopicPartition};
 
 use super::KafkaOptions;
 use crate::log::{Offset, RecordBatch, RecordRef, TopicId, TopicPartition};
@@ -182,6 +183,27 @@ pub struct KafkaBatch {
 }
 
 impl KafkaBatch {
+    /// Place and offset of the record at `index`, without looking at the rest of it.
+    pub(super) fn place(&self, index: usize) -> (TopicPartition, Offset) {
+        let message = &self.messages[index];
+        // A record gets into a batch only if its topic is known.
+        let topic = self.source.topic(message.raw().rkt).unwrap_or(TopicId(u16::MAX));
+        let partition = u32::try_from(message.raw().partition).unwrap_or(0);
+        (TopicPartition { topic, partition }, message.offset())
+    }
+
+    /// The last place and offset of each run of records of one partition.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (TopicPartition, Offset)> {
+        let partition = |message: &Message| (message.raw().rkt, message.raw().partition);
+        (0..self.messages.len()).filter_map(move |index| {
+            let last = self
+                .messages
+                .get(index + 1)
+                .is_none_or(|next| partition(next) != partition(&self.messages[index]));
+            last.then(|| self.place(index))
+        })
+    }
+
     /// The headers of the record at `index`, in order.
     ///
     /// # Panics
@@ -199,18 +221,11 @@ impl RecordBatch for KafkaBatch {
     fn get(&self, index: usize) -> RecordRef<'_> {
         let message = &self.messages[index];
         let raw = message.raw();
-        // A record gets into a batch only if its topic is known.
-        let topic = self.source.topic(raw.rkt).unwrap_or(TopicId(u16::MAX));
+        let (at, offset) = self.place(index);
         // SAFETY: key and payload belong to the message, which the batch owns.
         let (key, value) =
             unsafe { (bytes(message, raw.key, raw.key_len), bytes(message, raw.payload, raw.len)) };
-        RecordRef {
-            at: TopicPartition { topic, partition: u32::try_from(raw.partition).unwrap_or(0) },
-            offset: message.offset(),
-            timestamp_ms: message.timestamp_ms(),
-            key,
-            value,
-        }
+        RecordRef { at, offset, timestamp_ms: message.timestamp_ms(), key, value }
     }
 
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
@@ -380,4 +395,25 @@ fn notice(source: &Source, message: &Message, code: RDKafkaErrorCode) -> Notice 
         (RDKafkaErrorCode::PartitionEOF, Some(at)) => Notice::Eof { at, position: message.offset() },
         _ => Notice::Error { at, code, detail: message.failure_text() },
     }
+}
+
+/// Offset and metadata text of each entry of a list, in its order; an offset below zero is none.
+/// The safe wrapper panics at text that is not UTF-8, and anybody may write text beside a position.
+pub(super) fn positions(list: &TopicPartitionList) -> Vec<(i64, Option<RDKafkaErrorCode>, String)> {
+    // SAFETY: the list is borrowed for the whole call, and has `cnt` elements.
+    let entries = unsafe {
+        let list = &*list.ptr();
+        match usize::try_from(list.cnt) {
+            Ok(count) if count > 0 && !list.elems.is_null() => std::slice::from_raw_parts(list.elems, count),
+            _ => &[],
+        }
+    };
+    let read = |entry: &RDKafkaTopicPartition| {
+        // SAFETY: the metadata belongs to the list.
+        let text = unsafe { bytes(list, entry.metadata, entry.metadata_size) };
+        let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
+        let failed = entry.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        (entry.offset, failed.then(|| entry.err.into()), text)
+    };
+    entries.iter().map(read).collect()
 }

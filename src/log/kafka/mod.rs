@@ -35,14 +35,20 @@ mod client;
 mod context;
 mod drain;
 mod error;
+mod intake;
+mod member;
 mod native;
 mod options;
+mod outcome;
+mod probe;
 mod range;
 mod reader;
 mod reasons;
+mod rebalance;
 mod security;
 mod settings;
 mod token;
+mod transaction;
 mod watchdog;
 
 pub use admin::{Made, MemberFound, NewTopic, TopicFound, TopicState};
@@ -51,6 +57,7 @@ pub use client::{ClusterInfo, KafkaCluster};
 pub use context::Trouble;
 pub use drain::{HeaderIter, KafkaBatch};
 pub use error::KafkaError;
+pub use member::KafkaLog;
 pub use options::{
     DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaOptions, Protocol, Sasl, Security,
     TokenSource, refused_property,

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use crate::log::{Offset, ReadRange, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 use super::admin::partition_number;
-use super::client::{KafkaCluster, Probe, Served, is_transport};
+use super::client::{KafkaCluster, Probe, is_transport, serve};
 use super::context::Base;
 use super::drain::KafkaBatch;
 use super::error::KafkaError;
@@ -36,7 +36,7 @@ impl KafkaCluster {
     pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
         let consumer: Probe = self.make(&settings::reader(self.options()), self.base("reader"))?;
         // The first callback is the one for the token.
-        consumer.serve(Duration::ZERO);
+        serve(&consumer);
         let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {
             setting: "kafka.topics".to_owned(),
             detail: "one of the names cannot be the name of a topic".to_owned(),
@@ -53,9 +53,18 @@ impl KafkaReader {
         let partition = partition_number(at)?;
         let what = format!("the bounds of {name}/{partition}");
         let consumer = self.range.consumer();
-        let (start, end) = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
+        let bounds = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
             consumer.client().fetch_watermarks(name, partition, slice)
-        })?;
+        });
+        // The library has one error for a partition that is missing and one that is not ours to see.
+        let (start, end) = match bounds {
+            Err(KafkaError::Call { .. }) => {
+                return Err(self.look_at(at, name, BOUNDS_TIMEOUT).err().unwrap_or_else(|| {
+                    KafkaError::Call { what, detail: "no answer of its leader".to_owned() }
+                }));
+            }
+            bounds => bounds?,
+        };
         Ok(Watermarks { start: u64::try_from(start).unwrap_or(0), end: u64::try_from(end).unwrap_or(0) })
     }
 

@@ -144,7 +144,7 @@ fn a_broker_without_idempotent_producers_is_named() {
         cluster.try_transactions(SOON).unwrap_err(),
     ] {
         assert!(error.is_permanent(), "{error:?}");
-        assert!(error.to_string().starts_with("the brokers are too old ("), "{error}");
+        assert!(error.to_string().starts_with("the brokers lack something we need ("), "{error}");
     }
 }
 
