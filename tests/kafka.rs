@@ -21,3 +21,5 @@ mod conformance;
 mod member;
 #[path = "kafka/promises.rs"]
 mod promises;
+#[path = "kafka/security.rs"]
+mod security;
