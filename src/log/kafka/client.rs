@@ -253,6 +253,9 @@ impl KafkaCluster {
             Some(trouble) => (trouble.sentence, trouble.permanent),
             None => (silent(self.book.facts()).sentence, false),
         };
+        if base.class() == Some(Class::Access) {
+            return KafkaError::Denied { sentence };
+        }
         KafkaError::Connect { sentence, permanent }
     }
 

@@ -85,6 +85,8 @@ pub(super) struct Facts {
     mechanism: Option<&'static str>,
     user: Option<String>,
     own_certificate: bool,
+    group: String,
+    instance: String,
 }
 
 impl Facts {
@@ -104,6 +106,8 @@ impl Facts {
             mechanism: security.sasl.as_ref().map(mechanism),
             user,
             own_certificate: security.certificate_file.is_some(),
+            group: options.group.clone(),
+            instance: options.instance.clone(),
         }
     }
 
@@ -166,11 +170,14 @@ pub(super) fn explain(code: Code, text: &str, facts: &Facts) -> Option<Reason> {
                 "the brokers lack something we need ({detail}); accountpulse needs Apache Kafka 2.5 or newer"
             ),
         ),
-        Code::TopicAuthorizationFailed
-        | Code::GroupAuthorizationFailed
-        | Code::TransactionalIdAuthorizationFailed
-        | Code::ClusterAuthorizationFailed => {
+        // The texts seldom name what it is about; of groups and transactional ids we have but one kind.
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
             Reason::new(Class::Access, access(code, &quoted(&detail), facts)?)
+        }
+        Code::GroupAuthorizationFailed => Reason::new(Class::Access, access(code, &facts.group, facts)?),
+        Code::TransactionalIdAuthorizationFailed => {
+            let name = format!("{}-{}-…", facts.group, facts.instance);
+            Reason::new(Class::Access, access(code, &name, facts)?)
         }
         _ => return None,
     };

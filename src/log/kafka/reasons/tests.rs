@@ -176,6 +176,13 @@ fn every_reason_is_a_sentence_with_a_next_step() {
         ),
         (
             scram(),
+            Code::GroupAuthorizationFailed,
+            "FindCoordinator response error: Group authorization failed.",
+            "user \"alice\" has no access to the consumer group g; grant READ on it",
+            true,
+        ),
+        (
+            scram(),
             Code::TopicAuthorizationFailed,
             "Subscribed topic not available: in: Broker: Topic authorization failed",
             "user \"alice\" has no access to the topic in, or it does not exist; grant READ, WRITE and \
