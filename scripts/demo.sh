@@ -1,9 +1,18 @@
 #!/bin/sh
-# Everything from a fresh clone to a running demo: installs a C compiler if there is none, builds,
+# Everything from a fresh clone to a running demo: installs compilers if there are none, builds,
 # runs `accountpulse demo` with the arguments given. Ctrl-C ends it; the same command goes on.
+#
+# With --kafka as the first argument the demo runs on a real Kafka on port 9092 of this machine,
+# which is fetched and started if none runs; it goes on after the demo: scripts/kafka.sh stop.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 
+if [ "${1:-}" = --kafka ]; then
+    shift
+    set -- -c "$here/examples/kafka-local.yaml" "$@"
+    on_kafka=yes
+fi
 "$here/scripts/setup-build-tools.sh"
 cargo build --manifest-path "$here/Cargo.toml" --locked
+[ -z "${on_kafka:-}" ] || "$here/scripts/kafka.sh" start
 exec "${CARGO_TARGET_DIR:-$here/target}/debug/accountpulse" demo "$@"

@@ -4,13 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 scripts/setup-build-tools.sh
-if ! scripts/setup-test-tools.sh --check; then
-    if [ "$(id -u)" = 0 ]; then
-        scripts/setup-test-tools.sh
-    else
-        sudo scripts/setup-test-tools.sh
-    fi
-fi
+scripts/setup-test-tools.sh
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
     rustup component add rustfmt clippy
 fi

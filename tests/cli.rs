@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use accountpulse::app::demo::DemoState;
 use accountpulse::app::retention::Retention;
-use accountpulse::app::{running, topics};
+use accountpulse::app::running;
+use accountpulse::app::store::RunningLog;
+use accountpulse::app::topics::TopicTable;
 use accountpulse::clock;
 use accountpulse::config::Config;
-use accountpulse::engine::event::Kind;
 use accountpulse::log::TopicPartition;
 use accountpulse::log::local::LocalStore;
 use serde_json::Value;
@@ -189,6 +190,11 @@ fn replay_gives_the_same_bytes_each_time() {
     assert!(explained.contains("What the score of"), "{explained}");
 }
 
+fn retention(log: &RunningLog) -> (Arc<LocalStore>, Retention) {
+    let RunningLog::Local(store, topics) = log else { panic!("the default log is the embedded one") };
+    (Arc::clone(store), Retention::new(Arc::clone(store), topics.outputs.checkpoints))
+}
+
 #[test]
 fn expired_input_goes_only_when_no_recovery_can_need_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -197,19 +203,19 @@ fn expired_input_goes_only_when_no_recovery_can_need_it() {
     let mut history = DemoState { seed: 3, accounts: 30, max_events: 6_000, end_ms: END_MS, complete: false };
     let company = history.company();
     let opened = running::open(config.clone()).unwrap();
-    history.load_history(&company, &opened.store, &config.storage.data_dir, &mut |_| ()).unwrap();
+    history.load_history(&company, &opened.log, &config.storage.data_dir, &mut |_| ()).unwrap();
     let starts = |store: &LocalStore| -> u64 {
-        let inputs = Kind::ALL.map(topics::input);
+        let inputs = TopicTable::new(&Config::default()).input_ids();
         let all = inputs
             .into_iter()
             .flat_map(|topic| (0..4).map(move |partition| TopicPartition { topic, partition }));
         all.map(|at| store.watermarks(at).unwrap().start).sum()
     };
     // Long expired, but no worker has read it.
-    let mut retention = Retention::new(Arc::clone(&opened.store));
+    let (store, mut retention) = retention(&opened.log);
     retention.pass(clock::wall_ms()).unwrap();
-    assert_eq!(starts(&opened.store), 0);
-    drop((opened, retention));
+    assert_eq!(starts(&store), 0);
+    drop((opened, store, retention));
 
     let file = folder.path().join("accountpulse.yaml");
     std::fs::write(&file, "checkpoint_round: 1s\n").unwrap();
@@ -237,9 +243,10 @@ fn expired_input_goes_only_when_no_recovery_can_need_it() {
     assert_eq!(first.end("-TERM"), Some(0));
 
     let opened = running::open(config.clone()).unwrap();
-    Retention::new(Arc::clone(&opened.store)).pass(clock::wall_ms()).unwrap();
-    assert!(starts(&opened.store) > 5_000, "only {} records went", starts(&opened.store));
-    drop(opened);
+    let (store, mut retention) = retention(&opened.log);
+    retention.pass(clock::wall_ms()).unwrap();
+    assert!(starts(&store) > 5_000, "only {} records went", starts(&store));
+    drop((opened, store, retention));
     let second = start();
     second.settle();
     assert_eq!(second.metric("accountpulse_accounts"), accounts);

@@ -17,14 +17,14 @@ const END_MS: i64 = 1_795_348_800_000;
 /// Which rules ever fired for which account, and the band each account had last.
 #[derive(Default)]
 struct Seen {
-    fired: BTreeSet<(String, &'static str)>,
+    fired: BTreeSet<(String, String)>,
     bands: BTreeMap<String, String>,
 }
 
 impl ReplaySink for Seen {
     fn effects(&mut self, effects: Effects) {
         for risk in effects.risks.into_iter().filter(|risk| risk.transition == Transition::Started) {
-            self.fired.insert((risk.account_id, risk.rule));
+            self.fired.insert((risk.account_id, risk.rule.into_owned()));
         }
         for score in effects.scores {
             let record = serde_json::to_value(&score.record).unwrap_or_default();
@@ -79,7 +79,7 @@ fn causes_are_noticed_twins_are_not_and_bands_differ() {
     assert_eq!(counts.applied, counts.read, "{counts:?}");
     let mut missed = Vec::new();
     for record in company.causes() {
-        if !seen.fired.contains(&(record.account.to_string(), rule_of_cause(record.cause))) {
+        if !seen.fired.contains(&(record.account.to_string(), rule_of_cause(record.cause).to_owned())) {
             missed.push(record);
         }
     }
@@ -90,7 +90,7 @@ fn causes_are_noticed_twins_are_not_and_bands_differ() {
     let declines = company.causes().iter().filter(|record| record.cause == Cause::UsageDecline).count();
     assert!(drops.len() * 2 < declines, "not noticed: {drops:?}");
     for record in company.twins() {
-        let alarm = (record.account.to_string(), rule_of_twin(record.twin));
+        let alarm = (record.account.to_string(), rule_of_twin(record.twin).to_owned());
         assert!(!seen.fired.contains(&alarm), "false alarm: {record:?}");
     }
     let declining: BTreeSet<&str> = company
@@ -100,7 +100,7 @@ fn causes_are_noticed_twins_are_not_and_bands_differ() {
         .map(|record| &*record.account)
         .collect();
     let is_false =
-        |(account, rule): &&(String, &str)| *rule == "usage_drop" && !declining.contains(account.as_str());
+        |(account, rule): &&(String, String)| *rule == "usage_drop" && !declining.contains(account.as_str());
     let false_drops = seen.fired.iter().filter(is_false).count();
     assert!(false_drops * 50 <= seen.bands.len(), "{false_drops} accounts dropped without any decline");
     let bands: BTreeSet<&String> = seen.bands.values().collect();

@@ -86,3 +86,15 @@ fn what_config_show_prints_is_the_same_configuration() {
     let config = Config::parse("one", text, &no_env).unwrap();
     assert_eq!(Config::parse("shown", &config.to_yaml(), &no_env).unwrap(), config);
 }
+
+#[test]
+fn a_cluster_is_shown_without_its_secrets() {
+    let text = "storage:\n  log: kafka\nkafka:\n  instance: one\n  workers: 2\n  security:\n    protocol: sasl_ssl\n    \
+                mechanism: scram-sha-512\n    username: ann\n    password: ${WORD}\n  properties:\n    linger.ms: 2\n";
+    let env = |name: &str| (name == "WORD").then(|| "hunter2".to_owned());
+    let config = Config::parse("one", text, &env).unwrap();
+    let shown = config.to_yaml();
+    assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{shown}");
+    let again = shown.replace("<hidden>", "hunter2");
+    assert_eq!(Config::parse("shown", &again, &no_env).unwrap(), config);
+}

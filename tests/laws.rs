@@ -9,6 +9,7 @@ mod history;
 use accountpulse::engine::account::Facts;
 use accountpulse::engine::record::RiskTransition;
 use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
+use accountpulse::engine::score::CoverageClass;
 use accountpulse::engine::time::Calendar;
 use accountpulse::engine::{Effects, Input, Shard, Verdict};
 use history::{
@@ -206,7 +207,7 @@ proptest! {
                 let moved: i32 = record.changes.iter().map(|c| i32::from(c.delta_hundredths)).sum();
                 prop_assert_eq!(moved, now - i32::from(before));
                 prop_assert!((0..=10_000).contains(&now));
-                prop_assert_eq!(record.score_hundredths.is_none(), record.coverage == "unknown");
+                prop_assert_eq!(record.score_hundredths.is_none(), record.coverage == CoverageClass::Unknown);
             }
         }
     }

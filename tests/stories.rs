@@ -139,7 +139,7 @@ impl ReplaySink for Seen {
                 Transition::Amended | Transition::Renotified => continue,
             };
             let fresh =
-                || SeenRisk { id: risk.id.clone(), rule: risk.rule.to_owned(), transitions: Vec::new() };
+                || SeenRisk { id: risk.id.clone(), rule: risk.rule.to_string(), transitions: Vec::new() };
             let episode = self.risks.entry(risk.id.clone()).or_insert_with(fresh);
             episode.transitions.push((what, risk.at_ms));
         }

@@ -2,18 +2,17 @@
 //! `demo.json` in the data directory keeps what it is; how far it is loaded stands in the log
 //! itself, so a crash repeats and loses nothing.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::topics;
-use crate::config::PARTITIONS;
-use crate::engine::event::Kind;
+use super::store::RunningLog;
 use crate::engine::partition::partition_of;
+use crate::ingest::StoreError;
 use crate::log::TopicPartition;
-use crate::log::local::{AppendRecord, LocalError, LocalStore};
+use crate::log::local::AppendRecord;
 use crate::simulate::{Company, CompanyOptions, SimEvent};
 
 const FILE: &str = "demo.json";
@@ -50,7 +49,7 @@ pub enum DemoError {
     },
     /// The log.
     #[error(transparent)]
-    Log(#[from] LocalError),
+    Log(#[from] StoreError),
 }
 
 impl DemoState {
@@ -83,66 +82,78 @@ impl DemoState {
         Company::new(options)
     }
 
-    /// Loads what is missing of history; `progress` hears how many events are durable. Each write
-    /// is durable as a whole, and nothing else writes before history is complete: so the number
-    /// of records in the log is the number of events loaded.
+    /// Loads what is missing of history; `progress` hears how many events are durable. Nothing else
+    /// writes before history is complete, and each partition is written in order: so the number of
+    /// records in a partition is the number of its events that were loaded.
     pub fn load_history(
         &mut self,
         company: &Company,
-        store: &LocalStore,
+        log: &RunningLog,
         data_dir: &Path,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), DemoError> {
         self.save(data_dir)?;
-        let mut loaded = appended(store)?;
-        let mut events = company.history().skip(usize::try_from(loaded).unwrap_or(usize::MAX));
-        loop {
-            let batch: Vec<AppendRecord> =
-                events.by_ref().take(LOAD_BATCH).map(|event| record(&event)).collect();
-            if batch.is_empty() {
-                self.complete = true;
-                return self.save(data_dir);
+        let mut there = ends(log)?;
+        let mut loaded: u64 = there.values().sum();
+        let mut batch = Vec::new();
+        for event in company.history() {
+            let record = record(log, &event);
+            if let Some(left) = there.get_mut(&record.at).filter(|left| **left > 0) {
+                *left -= 1;
+                continue;
             }
-            loaded += batch.len() as u64;
-            store.append(batch)?;
-            progress(loaded);
+            batch.push(record);
+            if batch.len() >= LOAD_BATCH {
+                loaded += batch.len() as u64;
+                log.write(std::mem::take(&mut batch))?;
+                progress(loaded);
+            }
         }
+        log.write(batch)?;
+        self.complete = true;
+        self.save(data_dir)
     }
 }
 
 /// Records ever appended to the input topics.
-pub fn appended(store: &LocalStore) -> Result<u64, DemoError> {
-    let mut sum = 0;
-    for topic in Kind::ALL.map(topics::input) {
-        for partition in 0..PARTITIONS {
-            sum += store.watermarks(TopicPartition { topic, partition })?.end;
+pub fn appended(log: &RunningLog) -> Result<u64, DemoError> {
+    Ok(ends(log)?.values().sum())
+}
+
+/// The end of every input partition.
+fn ends(log: &RunningLog) -> Result<BTreeMap<TopicPartition, u64>, DemoError> {
+    let mut ends = BTreeMap::new();
+    for topic in log.topics().input_ids() {
+        for partition in 0..log.partitions() {
+            let at = TopicPartition { topic, partition };
+            ends.insert(at, log.watermarks(at)?.end);
         }
     }
-    Ok(sum)
+    Ok(ends)
 }
 
 /// Writes live events.
 pub struct LiveFeed {
-    store: Arc<LocalStore>,
+    log: RunningLog,
 }
 
 impl LiveFeed {
     /// Into this log.
-    pub fn new(store: Arc<LocalStore>) -> LiveFeed {
-        LiveFeed { store }
+    pub fn new(log: RunningLog) -> LiveFeed {
+        LiveFeed { log }
     }
 
     /// Writes one event durably.
     pub fn write(&self, event: &SimEvent) -> Result<(), DemoError> {
-        self.store.append(vec![record(event)])?;
-        Ok(())
+        Ok(self.log.write(vec![record(&self.log, event)])?)
     }
 }
 
-fn record(event: &SimEvent) -> AppendRecord {
+fn record(log: &RunningLog, event: &SimEvent) -> AppendRecord {
     let key = event.account.as_bytes();
+    let partition = partition_of(key, log.partitions());
     AppendRecord {
-        at: TopicPartition { topic: topics::input(event.kind), partition: partition_of(key, PARTITIONS) },
+        at: TopicPartition { topic: log.topics().input(event.kind), partition },
         key: Some(key.to_vec()),
         value: Some(event.json.clone()),
         headers: Vec::new(),

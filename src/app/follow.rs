@@ -1,5 +1,5 @@
 //! Follows our own risks topic from where it stood at the start, as any other reader would: each
-//! committed transition is counted and handed to whoever watches.
+//! committed transition is handed to whoever watches.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::store::RunningLog;
+use crate::engine::record::{RecordKind, json_twin};
 use crate::ingest::{OutputTopic, Outputs, Store, StoreError};
-use crate::log::local::LocalStore;
-use crate::telemetry::catalogue::RISKS_PUBLISHED;
 
 /// How soon a stop is noticed.
 const WAIT: Duration = Duration::from_millis(200);
@@ -71,15 +70,14 @@ pub struct Follower {
 
 impl Follower {
     /// Starts at the present end of the topic.
-    pub fn start(store: Arc<LocalStore>, mut watcher: Option<Watcher>) -> Result<Follower, StoreError> {
+    pub fn start(log: RunningLog, mut watcher: Watcher) -> Result<Follower, StoreError> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
-        let log = RunningLog(store);
         let mut next: Vec<u64> = log.bounds(OutputTopic::Risks)?.iter().map(|(_, end)| *end).collect();
         let thread = std::thread::spawn(move || {
             while !stopping.load(Ordering::Relaxed) {
                 let seen = log.changes();
-                match read(&log, &mut next, watcher.as_mut()) {
+                match read(&log, &mut next, &mut watcher) {
                     Ok(0) => log.wait(seen, WAIT),
                     Ok(_) => {}
                     Err(error) => {
@@ -101,20 +99,23 @@ impl Follower {
     }
 }
 
-fn read(log: &RunningLog, next: &mut [u64], mut watcher: Option<&mut Watcher>) -> Result<usize, StoreError> {
+fn read(log: &RunningLog, next: &mut [u64], watcher: &mut Watcher) -> Result<usize, StoreError> {
     let mut count = 0;
     for (partition, position) in (0u32..).zip(next) {
         let (records, after) = log.read(OutputTopic::Risks, partition, *position, READ_BYTES)?;
         *position = after;
         for value in records.iter().filter_map(|record| record.value.as_deref()) {
-            // Written by this very program; what it cannot read it does not count.
-            let Ok(news) = serde_json::from_slice::<RiskNews>(value) else { continue };
-            RISKS_PUBLISHED.add(&[&news.rule, &news.severity, &news.transition], 1);
-            if let Some(watcher) = &mut watcher {
-                watcher(&news);
-            }
+            // Written by this very program; what it cannot read it does not show.
+            let Some(news) = news(value) else { continue };
+            watcher(&news);
         }
         count += records.len();
     }
     Ok(count)
+}
+
+/// Written by this very program, in either encoding; what it cannot read it does not count.
+fn news(value: &[u8]) -> Option<RiskNews> {
+    let json = json_twin(RecordKind::Risk, value).ok()?;
+    serde_json::from_slice(&json).ok()
 }

@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! running.rs     one instance, from start to end
-//! worker_thread  the thread that drives the worker
-//! report.rs      what the worker counted, as metrics and readiness
+//! fleet.rs       all its workers; what must hold before they start
+//! worker_thread  the thread that drives one worker
+//! members.rs     where workers get their log handles
+//! ends.rs        how far the inputs of a cluster go
+//! report.rs      what the workers counted, as metrics and readiness
 //! timed_log.rs   measures commits
 //! retention.rs   deletes what has expired and recovery cannot need
 //! follow.rs      follows our own risks topic
-//! topics.rs      the topics of the embedded log
-//! store.rs       the embedded log as `ingest` sees it
+//! topics.rs      numbers and names of the topics
+//! store.rs       the log as everything around the workers sees it
+//! kafka_link.rs  this process's connection to a cluster
+//! cluster_status how the shards of a cluster stand, whoever serves them
+//! kafka_topics   what the topics of a cluster should be, and making them
 //! instance.rs    which instance uses a data directory, and at which address
 //! client.rs      speaking to a running instance
 //! source.rs      published records, from an instance or from a data directory at rest
@@ -17,9 +23,15 @@
 //! ```
 
 pub mod client;
+pub mod cluster_status;
 pub mod demo;
+pub mod ends;
+pub mod fleet;
 pub mod follow;
 pub mod instance;
+pub mod kafka_link;
+pub mod kafka_topics;
+pub mod members;
 pub mod person_key;
 pub mod report;
 pub mod retention;

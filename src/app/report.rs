@@ -1,32 +1,149 @@
-//! From what a worker counted and how it stands to metrics and readiness. Called between steps, at
-//! most a few times a second.
+//! From what the workers counted and how they stand to metrics and readiness. Called between
+//! steps, at most a few times a second.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::event::{Kind, Reason};
 use crate::engine::rule::RULES;
 use crate::ingest::health::Health;
-use crate::log::local::LocalStore;
-use crate::log::{TopicId, TopicPartition};
+use crate::log::{Offset, TopicId, TopicPartition};
 use crate::telemetry::catalogue::*;
-use crate::worker::{PhaseName, ShardState, WorkerCounts, WorkerStatus};
+use crate::worker::{PhaseName, ShardState, ShardStatus, WorkerCounts, WorkerStatus};
 
-/// Writes metrics and readiness.
-pub struct Reporter {
+/// One past the newest record of a partition, as far as it is known.
+pub type End<'a> = &'a dyn Fn(TopicPartition) -> Option<Offset>;
+
+/// What the workers of an instance report to: metrics speak of all of them together.
+pub struct Board {
     /// Names of the input topics, by number.
-    pub topics: Vec<String>,
-    /// Where the records that wait are seen.
-    pub store: Arc<LocalStore>,
-    /// What requests for health read.
-    pub health: Arc<Health>,
+    topics: Vec<String>,
+    partitions: u32,
+    health: Arc<Health>,
+    beats_ms: Vec<AtomicI64>,
+    places: Mutex<Vec<Place>>,
+}
+
+/// What one worker reported last.
+#[derive(Default)]
+struct Place {
+    status: Option<WorkerStatus>,
+    /// Records behind each committed position.
+    waiting: BTreeMap<(TopicId, u32), u64>,
+}
+
+/// One worker's way to the board.
+pub struct Reporter {
+    board: Arc<Board>,
+    worker: usize,
+}
+
+impl Board {
+    /// A board for so many workers.
+    pub fn new(topics: Vec<String>, partitions: u32, workers: usize, health: Arc<Health>) -> Arc<Board> {
+        Arc::new(Board {
+            topics,
+            partitions,
+            health,
+            beats_ms: (0..workers).map(|_| AtomicI64::new(0)).collect(),
+            places: Mutex::new((0..workers).map(|_| Place::default()).collect()),
+        })
+    }
+
+    /// The reporter of a worker.
+    pub fn reporter(self: &Arc<Board>, worker: usize) -> Reporter {
+        Reporter { board: Arc::clone(self), worker }
+    }
+
+    fn publish(&self, places: &[Place], now_ms: i64) {
+        let all = || places.iter().filter_map(|place| place.status.as_ref());
+        let live = |status: &WorkerStatus| status.phase == PhaseName::Live;
+        let assigned = |status: &WorkerStatus| live(status) || status.phase == PhaseName::Restoring;
+        let told = places.iter().all(|place| place.status.is_some());
+        self.health.assigned.store(told && all().all(assigned), Relaxed);
+        self.health.restored.store(told && all().all(|status| status.ready), Relaxed);
+        let waiting = places.iter().flat_map(|place| place.waiting.values()).sum();
+        self.health.waiting.store(waiting, Relaxed);
+        HEARTBEAT.set(&[], now_ms as f64 / 1000.0);
+        READY.set(&[], if self.health.is_ready() { 1.0 } else { 0.0 });
+        let shards: Vec<&ShardStatus> = all().flat_map(|status| &status.shards).collect();
+        let refused = shards.iter().filter(|shard| shard.state != ShardState::Live).count();
+        SHARDS_REFUSED.set(&[], refused as f64);
+        self.inputs(places, &shards);
+        if all().any(live) {
+            self.shards(&shards, now_ms);
+        }
+    }
+
+    fn shards(&self, shards: &[&ShardStatus], now_ms: i64) {
+        let mut bands = [0u64; BANDS.len()];
+        let mut firing: BTreeMap<&str, u64> = RULES.iter().map(|rule| (rule.key, 0)).collect();
+        for shard in shards {
+            let partition = shard.partition.to_string();
+            let age = |at_ms: i64| now_ms.saturating_sub(at_ms).max(0) as f64 / 1000.0;
+            if let Some(clock_ms) = shard.clock_ms {
+                CLOCK_DELAY.set(&[&partition], age(clock_ms));
+            }
+            if let Some(at_ms) = shard.checkpointed_ms {
+                CHECKPOINT_AGE.set(&[&partition], age(at_ms));
+            }
+            let Some(stats) = &shard.stats else { continue };
+            // The engine lists bands worst first, the metric best first and unknown last.
+            let worst_first = stats.by_band.iter().rev().chain([&stats.unknown]);
+            bands.iter_mut().zip(worst_first).for_each(|(sum, count)| *sum += count);
+            for (rule, _, count) in &stats.firing {
+                *firing.entry(rule).or_default() += count;
+            }
+        }
+        let owned: BTreeSet<u32> = shards.iter().map(|shard| shard.partition).collect();
+        for partition in (0..self.partitions).filter(|partition| !owned.contains(partition)) {
+            // What another instance took over must not seem to stand still here.
+            CLOCK_DELAY.set(&[&partition.to_string()], 0.0);
+            CHECKPOINT_AGE.set(&[&partition.to_string()], 0.0);
+        }
+        for (band, count) in BANDS.iter().zip(bands) {
+            ACCOUNTS.set(&[band], count as f64);
+        }
+        for (rule, count) in firing {
+            RISKS_FIRING.set(&[rule], count as f64);
+        }
+    }
+
+    fn inputs(&self, places: &[Place], shards: &[&ShardStatus]) {
+        let held: BTreeSet<(u32, TopicId)> = shards
+            .iter()
+            .flat_map(|shard| shard.held.iter().map(|held| (shard.partition, held.topic)))
+            .collect();
+        for partition in 0..self.partitions {
+            let label = partition.to_string();
+            for (number, topic) in (0u16..).zip(&self.topics) {
+                let topic_id = TopicId(number);
+                let open = held.contains(&(partition, topic_id));
+                BREAKER_OPEN.set(&[topic, &label], if open { 1.0 } else { 0.0 });
+                let waiting = places.iter().find_map(|place| place.waiting.get(&(topic_id, partition)));
+                RECORDS_WAITING.set(&[topic, &label], waiting.copied().unwrap_or(0) as f64);
+            }
+        }
+    }
 }
 
 impl Reporter {
+    /// The worker finished a step.
+    pub fn beat(&self, wall_ms: i64) {
+        let beats = &self.board.beats_ms;
+        if let Some(beat) = beats.get(self.worker) {
+            beat.store(wall_ms, Relaxed);
+        }
+        // The instance lives as long as its slowest worker does.
+        let slowest = beats.iter().map(|beat| beat.load(Relaxed)).min().unwrap_or(wall_ms);
+        self.board.health.heartbeat_ms.store(slowest, Relaxed);
+    }
+
     /// What happened since the last call.
     pub fn counts(&self, counts: &WorkerCounts) {
-        for (topic, kinds) in self.topics.iter().zip(&counts.consumed) {
+        for (topic, kinds) in self.board.topics.iter().zip(&counts.consumed) {
             let names = Kind::ALL.map(Kind::name).into_iter().chain([UNDECODABLE]);
             for (name, count) in names.zip(kinds).filter(|(_, count)| **count > 0) {
                 EVENTS_CONSUMED.add(&[topic, name], *count);
@@ -34,6 +151,9 @@ impl Reporter {
         }
         for (reason, count) in Reason::ALL.iter().zip(counts.dead_lettered).filter(|(_, count)| *count > 0) {
             EVENTS_REJECTED.add(&[reason.code()], count);
+        }
+        for ((rule, severity, transition), count) in &counts.told {
+            RISKS_PUBLISHED.add(&[rule, severity, transition], *count);
         }
         let totals = [
             (&EVENTS_APPLIED, counts.applied),
@@ -58,76 +178,17 @@ impl Reporter {
     }
 
     /// How the worker stands.
-    pub fn status(&self, status: &WorkerStatus, now_ms: i64) {
-        let live = status.phase == PhaseName::Live;
-        self.health.assigned.store(live || status.phase == PhaseName::Restoring, Relaxed);
-        self.health.restored.store(status.ready, Relaxed);
-        self.health.waiting.store(self.waiting(), Relaxed);
-        HEARTBEAT.set(&[], now_ms as f64 / 1000.0);
-        READY.set(&[], if self.health.is_ready() { 1.0 } else { 0.0 });
-        let refused = status.shards.iter().filter(|shard| shard.state != ShardState::Live).count();
-        SHARDS_REFUSED.set(&[], refused as f64);
-        self.held(status);
-        if live {
-            self.shards(status, now_ms);
-        }
-    }
-
-    fn shards(&self, status: &WorkerStatus, now_ms: i64) {
-        let mut bands = [0u64; BANDS.len()];
-        let mut firing: BTreeMap<&str, u64> = RULES.iter().map(|rule| (rule.key, 0)).collect();
-        for shard in &status.shards {
-            let partition = shard.partition.to_string();
-            let age = |at_ms: i64| now_ms.saturating_sub(at_ms).max(0) as f64 / 1000.0;
-            if let Some(clock_ms) = shard.clock_ms {
-                CLOCK_DELAY.set(&[&partition], age(clock_ms));
-            }
-            if let Some(at_ms) = shard.checkpointed_ms {
-                CHECKPOINT_AGE.set(&[&partition], age(at_ms));
-            }
-            let Some(stats) = &shard.stats else { continue };
-            // The engine lists bands worst first, the metric best first and unknown last.
-            let worst_first = stats.by_band.iter().rev().chain([&stats.unknown]);
-            bands.iter_mut().zip(worst_first).for_each(|(sum, count)| *sum += count);
-            for (rule, _, count) in &stats.firing {
-                *firing.entry(rule).or_default() += count;
+    pub fn status(&self, status: &WorkerStatus, now_ms: i64, end: End<'_>) {
+        let mut waiting = BTreeMap::new();
+        for (at, position) in status.shards.iter().flat_map(|shard| &shard.committed) {
+            if let Some(end) = end(*at) {
+                waiting.insert((at.topic, at.partition), end.saturating_sub(*position));
             }
         }
-        for (band, count) in BANDS.iter().zip(bands) {
-            ACCOUNTS.set(&[band], count as f64);
+        let mut places = self.board.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get_mut(self.worker) {
+            *place = Place { status: Some(status.clone()), waiting };
         }
-        for (rule, count) in firing {
-            RISKS_FIRING.set(&[rule], count as f64);
-        }
-    }
-
-    fn held(&self, status: &WorkerStatus) {
-        for partition in 0..self.store.partitions() {
-            for (number, topic) in (0u16..).zip(&self.topics) {
-                let of_partition = status.shards.iter().filter(|shard| shard.partition == partition);
-                let held =
-                    of_partition.flat_map(|shard| &shard.held).any(|held| held.topic == TopicId(number));
-                BREAKER_OPEN.set(&[topic, &partition.to_string()], if held { 1.0 } else { 0.0 });
-            }
-        }
-    }
-
-    /// Records behind the committed positions, per input partition into the metrics, summed back.
-    pub fn waiting(&self) -> u64 {
-        let mut sum = 0;
-        for (number, topic) in (0u16..).zip(&self.topics) {
-            for partition in 0..self.store.partitions() {
-                let at = TopicPartition { topic: TopicId(number), partition };
-                // A log that cannot answer has told the worker already.
-                let (Ok(marks), Ok(position)) = (self.store.watermarks(at), self.store.position(at)) else {
-                    continue;
-                };
-                let position = position.map_or(marks.start, |committed| committed.position);
-                let waiting = marks.end.saturating_sub(position);
-                RECORDS_WAITING.set(&[topic, &partition.to_string()], waiting as f64);
-                sum += waiting;
-            }
-        }
-        sum
+        self.board.publish(&places, now_ms);
     }
 }

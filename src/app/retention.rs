@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use super::topics;
 use crate::clock;
 use crate::log::local::{LocalError, LocalStore};
 use crate::log::{Offset, RecordBatch, TopicId, TopicPartition};
@@ -23,6 +22,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// What is known about the markers of a log.
 pub struct Retention {
     store: Arc<LocalStore>,
+    checkpoints: TopicId,
     /// Where to read on in the checkpoints, per partition.
     next: Vec<Offset>,
     markers: BTreeMap<(u32, Slot), Marker>,
@@ -30,9 +30,9 @@ pub struct Retention {
 
 impl Retention {
     /// Knows nothing yet.
-    pub fn new(store: Arc<LocalStore>) -> Retention {
+    pub fn new(store: Arc<LocalStore>, checkpoints: TopicId) -> Retention {
         let next = vec![0; store.partitions() as usize];
-        Retention { store, next, markers: BTreeMap::new() }
+        Retention { store, checkpoints, next, markers: BTreeMap::new() }
     }
 
     /// Deletes what has expired at `now_ms`; how many stored batches went.
@@ -55,7 +55,7 @@ impl Retention {
     /// Takes in the markers written since the last pass. One that cannot be read leaves the older
     /// one of its slot in force, which keeps more.
     fn read_markers(&mut self, partition: u32) -> Result<(), LocalError> {
-        let at = TopicPartition { topic: topics::CHECKPOINTS, partition };
+        let at = TopicPartition { topic: self.checkpoints, partition };
         let end = self.store.watermarks(at)?.end;
         let next = &mut self.next[partition as usize]; // one place per partition
         while *next < end {
@@ -97,10 +97,10 @@ pub struct RetentionThread {
 
 impl RetentionThread {
     /// Starts it; the first pass comes after a minute.
-    pub fn start(store: Arc<LocalStore>) -> RetentionThread {
+    pub fn start(store: Arc<LocalStore>, checkpoints: TopicId) -> RetentionThread {
         let (stop, stopped) = bounded::<()>(0);
         let thread = std::thread::spawn(move || {
-            let mut retention = Retention::new(store);
+            let mut retention = Retention::new(store, checkpoints);
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 match retention.pass(clock::wall_ms()) {
                     Ok(0) => {}

@@ -18,25 +18,29 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use super::ends::Ends;
+use super::fleet::{Fleet, Preparation, prepare_cluster};
 use super::follow::{Follower, Watcher};
 use super::instance::Instance;
+use super::kafka_link::{KafkaLink, LinkError};
+use super::members::{ClusterMembers, Members};
 use super::person_key::{self, PersonKeyError};
-use super::report::Reporter;
+use super::report::Board;
 use super::retention::RetentionThread;
 use super::store::RunningLog;
-use super::topics;
-use super::worker_thread::{Parts, WorkerThread};
+use super::topics::{self, TopicTable};
+use super::worker_thread::Parts;
 use crate::clock;
-use crate::config::{ClockMode, Config, PARTITIONS};
-use crate::engine::event::{Encoding, Intake, Kind, PersonKey};
+use crate::config::{ClockMode, Config, LogKind};
+use crate::engine::event::{Intake, PersonKey};
 use crate::engine::risk::Transition;
 use crate::engine::rule::{RULES, Severity};
 use crate::ingest::health::Health;
 use crate::ingest::{self, Shared, StoreError};
-use crate::log::local::{LocalError, LocalStore};
+use crate::log::local::LocalError;
 use crate::telemetry::exporter::ExporterError;
 use crate::telemetry::{Exporter, Names};
-use crate::worker::{self, InputTopic, OutputTopics, SettingsError, WorkerSettings};
+use crate::worker::{self, SettingsError, WorkerSettings};
 
 /// Threads that serve HTTP.
 const HTTP_THREADS: usize = 2;
@@ -46,6 +50,8 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Exit code of a process that is told twice to end.
 const FORCED: i32 = 130;
+/// Exit code of a process that left because a call into the client library hangs.
+const STUCK: i32 = 75;
 
 /// Why an instance does not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,9 @@ pub enum StartError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LocalError),
+    /// The cluster's settings.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// Reading the log.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,22 +103,22 @@ pub struct Opened {
     /// The configuration.
     pub config: Config,
     /// The log.
-    pub store: Arc<LocalStore>,
+    pub log: RunningLog,
     key: PersonKey,
 }
 
 /// A running instance.
 pub struct Running {
     /// The log.
-    pub store: Arc<LocalStore>,
+    pub log: RunningLog,
     /// Base address.
     pub url: String,
     health: Arc<Health>,
     config: Config,
     instance: Instance,
-    worker: WorkerThread,
-    follower: Follower,
-    retention: RetentionThread,
+    fleet: Fleet,
+    follower: Option<Follower>,
+    retention: Option<RetentionThread>,
     runtime: Runtime,
     server: JoinHandle<std::io::Result<()>>,
     end_server: oneshot::Sender<()>,
@@ -124,14 +133,27 @@ pub fn open(config: Config) -> Result<Opened, StartError> {
     let made = folder.recursive(true).mode(0o700).create(data_dir);
     made.map_err(system("creating the data directory"))?;
     let key = person_key::load_or_create(&config.person_key_path())?;
-    let store = topics::open(&config, data_dir)?;
-    Ok(Opened { config, store, key })
+    let log = match config.storage.log {
+        LogKind::Local => {
+            let table = TopicTable::new(&config);
+            RunningLog::Local(topics::open_local(&config, &table)?, Arc::new(table))
+        }
+        LogKind::Kafka => RunningLog::Kafka(Arc::new(KafkaLink::open(&config)?)),
+    };
+    Ok(Opened { config, log, key })
 }
 
 impl Opened {
+    /// Waits until a cluster answers and has the topics; for those who write before workers run.
+    pub fn prepare(&self) -> Result<(), String> {
+        let RunningLog::Kafka(link) = &self.log else { return Ok(()) };
+        let (_running, stopped) = crossbeam_channel::bounded(0);
+        prepare_cluster(link, &self.config, &stopped).map(drop)
+    }
+
     /// Starts everything. `watcher` hears each risk transition.
     pub fn start(self, watcher: Option<Watcher>) -> Result<Running, StartError> {
-        let Opened { config, store, key } = self;
+        let Opened { config, log, key } = self;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(HTTP_THREADS)
             .enable_all()
@@ -147,24 +169,13 @@ impl Opened {
         let exporter = Exporter::install(&names(&config))?;
         keep_up(&runtime, exporter.clone());
         let skew_ms = millis(config.clock.skew_limit);
-        let intake = Intake { person_key: key, skew_ms, partitions: PARTITIONS };
+        let intake = Intake { person_key: key, skew_ms, partitions: config.partitions() };
         let health = Arc::new(Health::default());
         health.waiting_max.store(config.http.ready_lag_records, Relaxed);
-        let follower = Follower::start(Arc::clone(&store), watcher)?;
-        let reporter = Reporter {
-            topics: config.topics.inputs.to_vec(),
-            store: Arc::clone(&store),
-            health: Arc::clone(&health),
-        };
-        let worker = WorkerThread::start(Parts {
-            store: Arc::clone(&store),
-            settings: worker_settings(&config),
-            engine: Arc::clone(&config.engine),
-            intake: intake.clone(),
-            reporter,
-        })?;
+        let follower = watcher.map(|watcher| Follower::start(log.clone(), watcher)).transpose()?;
+        let fleet = start_fleet(&config, &log, &intake, &health)?;
         let shared = Arc::new(Shared {
-            store: Arc::new(RunningLog(Arc::clone(&store))),
+            store: Arc::new(log.clone()),
             intake,
             health: Arc::clone(&health),
             render_metrics: Box::new(move || exporter.render()),
@@ -176,19 +187,24 @@ impl Opened {
             // Ended by a message or by the sender's end: both mean the same.
             let _ = ended.await;
         }));
-        let retention = RetentionThread::start(Arc::clone(&store));
+        let retention = match &log {
+            RunningLog::Local(store, topics) => {
+                Some(RetentionThread::start(Arc::clone(store), topics.outputs.checkpoints))
+            }
+            RunningLog::Kafka(_) => None, // the cluster's own
+        };
         let url = format!("http://{bound}");
         let instance =
             Instance { pid: std::process::id(), url: url.clone(), started_at_ms: clock::wall_ms() };
         instance.write(&config.storage.data_dir).map_err(system("writing instance.json"))?;
         tracing::info!(url, data_dir = %config.storage.data_dir.display(), "accountpulse runs");
         Ok(Running {
-            store,
+            log,
             url,
             health,
             config,
             instance,
-            worker,
+            fleet,
             follower,
             retention,
             runtime,
@@ -215,9 +231,14 @@ impl Running {
         self.health.waiting.load(Relaxed)
     }
 
-    /// Whether the worker's thread is there.
+    /// Whether the workers are there.
     pub fn is_working(&self) -> bool {
-        self.worker.is_running()
+        self.fleet.is_running()
+    }
+
+    /// Why the workers cannot go on.
+    pub fn failure(&self) -> Option<String> {
+        self.fleet.failure()
     }
 
     /// Ends everything in order.
@@ -232,9 +253,9 @@ impl Running {
             Ok(Err(error)) => warn("the HTTP server", &error),
             Err(_) => warn("the HTTP server", &"connections were still open and are cut"),
         }
-        self.worker.stop();
-        self.follower.stop();
-        self.retention.stop();
+        self.fleet.stop();
+        self.follower.into_iter().for_each(Follower::stop);
+        self.retention.into_iter().for_each(RetentionThread::stop);
         self.instance.remove(&self.config.storage.data_dir);
         tracing::info!("accountpulse has stopped");
     }
@@ -281,35 +302,93 @@ fn watch_signals(runtime: &Runtime) -> Result<Receiver<()>, StartError> {
 fn names(config: &Config) -> Names {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Names {
-        topics: config.topics.inputs.to_vec(),
-        partitions: PARTITIONS,
+        topics: TopicTable::new(config).inputs,
+        partitions: config.partitions(),
         rules: RULES.iter().map(|rule| rule.key.to_owned()).collect(),
         severities: owned(&Severity::ALL.map(Severity::name)),
         transitions: owned(&Transition::ALL.map(Transition::name)),
     }
 }
 
-fn worker_settings(config: &Config) -> WorkerSettings {
-    let input = |kind: Kind| InputTopic {
-        topic: topics::input(kind),
-        name: config.topics.inputs[kind as usize].clone(), // one name per kind
-        encoding: Encoding::Auto,
-    };
-    let outputs = OutputTopics {
-        scores: topics::SCORES,
-        risks: topics::RISKS,
-        dead_letters: topics::DEAD_LETTERS,
-        checkpoints: topics::CHECKPOINTS,
-    };
+/// What a worker of this configuration is told.
+pub fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
     let lateness_ms = millis(config.clock.lateness);
     let clock = match config.clock.mode {
         ClockMode::Wall => worker::ClockMode::Wall { lateness_ms },
         ClockMode::Event => worker::ClockMode::Event { lateness_ms },
     };
-    let mut settings = WorkerSettings::new(Kind::ALL.map(input).to_vec(), outputs, PARTITIONS, clock);
+    let mut settings =
+        WorkerSettings::new(topics.worker_inputs(), topics.outputs, config.partitions(), clock);
+    settings.output_encoding = config.topics.output_encoding;
     settings.commit_interval_ms = millis(config.commit_interval);
     settings.round_ms = millis(config.checkpoint_round);
     settings
+}
+
+/// The workers of the configured log, and what must hold before they start.
+fn start_fleet(
+    config: &Config,
+    log: &RunningLog,
+    intake: &Intake,
+    health: &Arc<Health>,
+) -> Result<Fleet, StartError> {
+    let topics = log.topics();
+    let settings = worker_settings(config, topics);
+    settings.check(intake)?;
+    let count = match log {
+        RunningLog::Local(..) => 1,
+        RunningLog::Kafka(_) => config.kafka.workers.unwrap_or_else(cores),
+    };
+    let board = Board::new(topics.inputs.clone(), config.partitions(), count as usize, Arc::clone(health));
+    fn parts<M: Members>(
+        members: M,
+        worker: u32,
+        board: &Arc<Board>,
+        more: (&WorkerSettings, &Config, &Intake),
+    ) -> Parts<M> {
+        let (settings, config, intake) = more;
+        Parts {
+            members,
+            settings: settings.clone(),
+            engine: Arc::clone(&config.engine),
+            intake: intake.clone(),
+            reporter: board.reporter(worker as usize),
+        }
+    }
+    let more = (&settings, config, intake);
+    Ok(match log {
+        RunningLog::Local(store, _) => {
+            let ready: Preparation = Box::new(|_| Ok(true));
+            Fleet::start(ready, vec![parts(Arc::clone(store), 0, &board, more)])
+        }
+        RunningLog::Kafka(link) => {
+            let cluster = Arc::clone(&link.cluster);
+            let ends = Arc::new(Ends::watch(link));
+            let workers = (0..count)
+                .map(|worker| {
+                    let (cluster, ends) = (Arc::clone(&cluster), Arc::clone(&ends));
+                    let members = ClusterMembers { cluster, ends, worker };
+                    parts(members, worker, &board, more)
+                })
+                .collect();
+            let stuck = Arc::clone(health);
+            cluster.watch(Box::new(move |sentence| leave(&stuck, sentence)));
+            let (link, config) = (Arc::clone(link), config.clone());
+            Fleet::start(Box::new(move |stopped| prepare_cluster(&link, &config, stopped)), workers)
+        }
+    })
+}
+
+/// A call into the client library hangs and cannot be ended: only the process can.
+fn leave(health: &Health, sentence: &str) {
+    health.stopping.store(true, Relaxed);
+    tracing::error!("{sentence}; the process ends, its successor recovers");
+    std::process::exit(STUCK);
+}
+
+/// One worker per core.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
 }
 
 /// Milliseconds; the configuration's ranges keep them far below the limit.

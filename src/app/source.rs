@@ -2,12 +2,14 @@
 //! data directory itself.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::client::{Client, ClientError, Target};
-use super::store::LogAtRest;
-use crate::config::Config;
+use super::kafka_link::{KafkaLink, LinkError};
+use super::store::{LogAtRest, RunningLog};
+use crate::config::{Config, LogKind};
 use crate::ingest::OutputTopic;
-use crate::ingest::topics::{Ask, Failure, read_page};
+use crate::ingest::topics::{Ask, Failure, collect, read_page};
 use crate::log::local::LocalError;
 
 /// Why nothing can be read.
@@ -16,6 +18,9 @@ pub enum SourceError {
     /// The instance does not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The cluster's settings.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// The data directory cannot be read.
     #[error(transparent)]
     Log(#[from] LocalError),
@@ -38,6 +43,8 @@ pub enum Source {
     Running(Client),
     /// A data directory at rest.
     AtRest(LogAtRest),
+    /// A cluster, whoever works on it.
+    Cluster(RunningLog),
 }
 
 impl Source {
@@ -45,6 +52,9 @@ impl Source {
     pub fn open(config: &Config, data_dir: &Path, url: Option<&str>) -> Result<Source, SourceError> {
         if let Some(url) = url {
             return Ok(Source::Running(Client::new(Target::Url(url.to_owned()))));
+        }
+        if config.storage.log == LogKind::Kafka {
+            return Ok(Source::Cluster(RunningLog::Kafka(Arc::new(KafkaLink::open(config)?))));
         }
         let client = Client::new(Target::DataDir(data_dir.to_owned()));
         if client.get("/version").is_ok() {
@@ -55,7 +65,7 @@ impl Source {
 
     /// Whether new records can appear.
     pub fn is_running(&self) -> bool {
-        matches!(self, Source::Running(_))
+        !matches!(self, Source::AtRest(_))
     }
 
     /// One page: lines, and where the next one starts.
@@ -63,6 +73,11 @@ impl Source {
         match self {
             Source::AtRest(log) => {
                 let page = read_page(log, topic, ask)?;
+                let next = page.next_from();
+                Ok((page.lines, next))
+            }
+            Source::Cluster(log) => {
+                let page = collect(log, topic, ask, &|| false)?;
                 let next = page.next_from();
                 Ok((page.lines, next))
             }

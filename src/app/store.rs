@@ -1,21 +1,36 @@
-//! The embedded log as `ingest` sees it, while it runs ([`RunningLog`]) and at rest
-//! ([`LogAtRest`]).
+//! The log of an instance as everything around its workers sees it: written to by ingest, read by
+//! whoever asks for outputs. Embedded ([`RunningLog::Local`]), at rest ([`LogAtRest`]) or a cluster
+//! ([`RunningLog::Kafka`]).
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::topics;
+use super::kafka_link::KafkaLink;
+use super::topics::TopicTable;
 use crate::clock;
 use crate::config::Config;
 use crate::ingest::{NewRecord, OutputTopic, Outputs, Store, StoreError, Stored};
+use crate::log::kafka::KafkaError;
 use crate::log::local::{AppendRecord, LocalBatch, LocalError, LocalReader, LocalStore};
 use crate::log::{RecordBatch, TopicId, TopicPartition, Watermarks};
+
+/// Time between two looks at a cluster that tells nobody of changes.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl From<LocalError> for StoreError {
     fn from(error: LocalError) -> StoreError {
         match error {
             LocalError::Busy => StoreError::Busy,
+            other => StoreError::Failed { detail: other.to_string() },
+        }
+    }
+}
+
+impl From<KafkaError> for StoreError {
+    fn from(error: KafkaError) -> StoreError {
+        match error {
+            KafkaError::Busy => StoreError::Busy,
             other => StoreError::Failed { detail: other.to_string() },
         }
     }
@@ -35,11 +50,52 @@ where
 }
 
 /// The log of the running instance.
-pub struct RunningLog(pub Arc<LocalStore>);
+#[derive(Clone)]
+pub enum RunningLog {
+    /// The embedded one.
+    Local(Arc<LocalStore>, Arc<TopicTable>),
+    /// A cluster.
+    Kafka(Arc<KafkaLink>),
+}
+
+impl RunningLog {
+    /// Its topics.
+    pub fn topics(&self) -> &TopicTable {
+        match self {
+            RunningLog::Local(_, topics) => topics,
+            RunningLog::Kafka(link) => &link.topics,
+        }
+    }
+
+    /// Partitions of every topic.
+    pub fn partitions(&self) -> u32 {
+        match self {
+            RunningLog::Local(store, _) => store.partitions(),
+            RunningLog::Kafka(link) => link.partitions(),
+        }
+    }
+
+    /// Start and end of a partition, as readers see them.
+    pub fn watermarks(&self, at: TopicPartition) -> Result<Watermarks, StoreError> {
+        match self {
+            RunningLog::Local(store, _) => Ok(store.watermarks(at)?),
+            RunningLog::Kafka(link) => Ok(link.watermarks(at)?),
+        }
+    }
+
+    /// Returns once every record is durable. On the embedded log all are or none is; on a cluster
+    /// some may be when it fails.
+    pub fn write(&self, records: Vec<AppendRecord>) -> Result<(), StoreError> {
+        match self {
+            RunningLog::Local(store, _) => store.append(records).map(drop).map_err(StoreError::from),
+            RunningLog::Kafka(link) => Ok(link.append(records)?),
+        }
+    }
+}
 
 impl Outputs for RunningLog {
     fn bounds(&self, topic: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError> {
-        bounds(topics::output(topic), self.0.partitions(), |at| self.0.watermarks(at))
+        bounds(self.topics().output(topic), self.partitions(), |at| self.watermarks(at))
     }
 
     fn read(
@@ -49,34 +105,47 @@ impl Outputs for RunningLog {
         from: u64,
         max_bytes: usize,
     ) -> Result<(Vec<Stored>, u64), StoreError> {
-        let at = TopicPartition { topic: topics::output(topic), partition };
-        let marks = self.0.watermarks(at)?;
+        let at = TopicPartition { topic: self.topics().output(topic), partition };
+        let marks = self.watermarks(at)?;
         // What retention took away in the meantime is skipped, as after a pause of a reader.
-        let (batch, next) = self.0.read(at, from.clamp(marks.start, marks.end), max_bytes)?;
-        Ok((stored(topic, &batch), next))
+        let from = from.clamp(marks.start, marks.end);
+        match self {
+            RunningLog::Local(store, _) => {
+                let (batch, next) = store.read(at, from, max_bytes)?;
+                Ok((stored(topic, &batch, LocalBatch::headers), next))
+            }
+            RunningLog::Kafka(_) if from >= marks.end => Ok((Vec::new(), from)),
+            RunningLog::Kafka(link) => Ok(link.read(topic, at, from, max_bytes)?),
+        }
     }
 }
 
 impl Store for RunningLog {
     fn append(&self, records: Vec<NewRecord>) -> Result<(), StoreError> {
         let timestamp_ms = clock::wall_ms();
+        let topics = self.topics();
         let record = |record: NewRecord| AppendRecord {
-            at: TopicPartition { topic: topics::input(record.kind), partition: record.partition },
+            at: TopicPartition { topic: topics.input(record.kind), partition: record.partition },
             key: Some(record.key),
             value: Some(record.value),
             headers: record.headers,
             timestamp_ms,
         };
-        self.0.append(records.into_iter().map(record).collect())?;
-        Ok(())
+        self.write(records.into_iter().map(record).collect())
     }
 
     fn changes(&self) -> u64 {
-        self.0.changes()
+        match self {
+            RunningLog::Local(store, _) => store.changes(),
+            RunningLog::Kafka(_) => 0,
+        }
     }
 
     fn wait(&self, seen: u64, longest: Duration) {
-        self.0.wait_for_change(seen, longest);
+        match self {
+            RunningLog::Local(store, _) => drop(store.wait_for_change(seen, longest)),
+            RunningLog::Kafka(_) => clock::pause(longest.min(LOOK)),
+        }
     }
 }
 
@@ -121,16 +190,20 @@ impl Outputs for LogAtRest {
         let at = TopicPartition { topic: self.number(topic), partition };
         let marks = self.reader.watermarks(at)?;
         let (batch, next) = self.reader.read(at, from.clamp(marks.start, marks.end), max_bytes)?;
-        Ok((stored(topic, &batch), next))
+        Ok((stored(topic, &batch, LocalBatch::headers), next))
     }
 }
 
 /// Records as readers get them: the decision headers of scores are ours alone.
-fn stored(topic: OutputTopic, batch: &LocalBatch) -> Vec<Stored> {
+pub(super) fn stored<'b, B: RecordBatch, H: Iterator<Item = (&'b str, &'b [u8])>>(
+    topic: OutputTopic,
+    batch: &'b B,
+    headers: impl Fn(&'b B, usize) -> H,
+) -> Vec<Stored> {
     let for_readers = topic == OutputTopic::DeadLetters;
     let record = |index| {
         let record = batch.get(index);
-        let headers = batch.headers(index).filter(|_| for_readers);
+        let headers = headers(batch, index).filter(|_| for_readers);
         Stored {
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,

@@ -1,23 +1,20 @@
-//! The thread that drives the worker: calls `step`, obeys its wake, beats the heart, reports, and
+//! The thread that drives a worker: calls `step`, obeys its wake, beats the heart, reports, and
 //! builds a new worker when the old one says so. It decides nothing else.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
+use super::members::Members;
 use super::report::Reporter;
 use super::timed_log::TimedLog;
 use crate::clock;
 use crate::engine::EngineConfig;
 use crate::engine::event::Intake;
-use crate::log::local::{LocalLog, LocalStore};
+use crate::log::LogError;
 use crate::telemetry::catalogue::REBUILDS;
-use crate::worker::{
-    Now, RebuildReason, SettingsError, ShardState, Wake, Worker, WorkerSettings, WorkerStatus,
-};
+use crate::worker::{Now, RebuildReason, ShardState, Wake, Worker, WorkerSettings, WorkerStatus};
 
 /// First and longest pause before a worker is built again.
 const REBUILD_PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -30,10 +27,10 @@ const WAIT_MAX_MS: i64 = 20;
 /// Time between two reports.
 const REPORT_MS: i64 = 500;
 
-/// What the worker is built from.
-pub struct Parts {
-    /// The log.
-    pub store: Arc<LocalStore>,
+/// What a worker is built from.
+pub struct Parts<M> {
+    /// Its log handles.
+    pub members: M,
     /// Topics and limits.
     pub settings: WorkerSettings,
     /// What decides.
@@ -44,59 +41,39 @@ pub struct Parts {
     pub reporter: Reporter,
 }
 
-/// The running thread.
-pub struct WorkerThread {
-    /// Dropping it asks for the end.
-    stop: Option<Sender<()>>,
-    thread: JoinHandle<()>,
+/// How a worker's thread ended.
+pub enum Ended {
+    /// As it was asked to.
+    Stopped,
+    /// It cannot go on, and neither can another worker in its place.
+    Failed(String),
 }
 
-impl WorkerThread {
-    /// Starts it. Settings that no worker can run with are an error here, not in the thread.
-    pub fn start(parts: Parts) -> Result<WorkerThread, SettingsError> {
-        let (stop, stopped) = bounded(0);
-        drop(parts.build()?);
-        let thread = std::thread::spawn(move || parts.run(&stopped));
-        Ok(WorkerThread { stop: Some(stop), thread })
-    }
-
-    /// Whether it is still there; it ends by itself only through a fault of this program.
-    pub fn is_running(&self) -> bool {
-        !self.thread.is_finished()
-    }
-
-    /// A last commit, then the end.
-    pub fn stop(mut self) {
-        self.stop = None;
-        if self.thread.join().is_err() {
-            tracing::error!("the worker thread ended with a panic; everything committed is safe");
-        }
-    }
-}
-
-enum Ended {
+/// How one worker ended.
+enum Run {
     Stopped,
     Rebuild(Arc<RebuildReason>),
 }
 
-type LocalWorker = Worker<TimedLog<LocalLog>>;
+type Driven<M> = Worker<TimedLog<<M as Members>::Log>>;
 
-impl Parts {
-    fn build(&self) -> Result<LocalWorker, SettingsError> {
-        let log = TimedLog::new(self.store.member());
-        Worker::new(log, self.settings.clone(), Arc::clone(&self.engine), self.intake.clone())
-    }
-
-    fn run(mut self, stopped: &Receiver<()>) {
+impl<M: Members> Parts<M> {
+    /// Drives one worker after the other until told to end.
+    pub fn run(mut self, stopped: &Receiver<()>) -> Ended {
         let mut pause = REBUILD_PAUSE_FIRST;
         loop {
-            // Checked when the thread was started, and nothing has changed since.
-            let Ok(mut worker) = self.build() else { return };
             let began_ms = clock::wall_ms();
+            let mut worker = match self.build() {
+                Ok(worker) => worker,
+                Err(sentence) => return Ended::Failed(sentence),
+            };
             let ended = self.drive(&mut worker, stopped);
             self.report(&mut worker);
             self.settings.known_epochs.clone_from(worker.config_epochs());
-            let Ended::Rebuild(reason) = ended else { return };
+            let Run::Rebuild(reason) = ended else { return Ended::Stopped };
+            if let RebuildReason::Log(error @ LogError::InstanceTaken { .. }) = &*reason {
+                return Ended::Failed(error.to_string());
+            }
             REBUILDS.add(&[], 1);
             if clock::wall_ms().saturating_sub(began_ms) > REBUILD_FORGIVEN_MS {
                 pause = REBUILD_PAUSE_FIRST;
@@ -104,35 +81,42 @@ impl Parts {
             tracing::warn!(%reason, ?pause, "the worker starts again from its last commit");
             drop(worker);
             if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
-                return;
+                return Ended::Stopped;
             }
             pause = (pause * 2).min(REBUILD_PAUSE_MAX);
         }
     }
 
-    fn drive(&self, worker: &mut LocalWorker, stopped: &Receiver<()>) -> Ended {
+    fn build(&self) -> Result<Driven<M>, String> {
+        let log = TimedLog::new(self.members.member().map_err(|error| error.to_string())?);
+        Worker::new(log, self.settings.clone(), Arc::clone(&self.engine), self.intake.clone())
+            .map_err(|error| error.to_string())
+    }
+
+    fn drive(&self, worker: &mut Driven<M>, stopped: &Receiver<()>) -> Run {
         let mut report_at_ms = 0;
         let mut said = Said::default();
         loop {
             // Taken before the step: what comes while it runs ends the wait at once.
-            let seen = self.store.changes();
+            let seen = self.members.changes();
             let wall_ms = clock::wall_ms();
             let wake = worker.step(Now { wall_ms });
-            self.reporter.health.heartbeat_ms.store(wall_ms, Relaxed);
+            self.reporter.beat(wall_ms);
             if wall_ms >= report_at_ms {
                 said.note(&self.report(worker));
                 report_at_ms = wall_ms + REPORT_MS;
             }
+            let polled = matches!(wake, Wake::Idle);
             let wait_ms = match wake {
                 Wake::Immediately => 0,
                 // A log that says again and again that there is nothing would be asked for ever.
                 Wake::Idle => WAIT_MAX_MS,
                 Wake::At(at_ms) => at_ms.saturating_sub(clock::wall_ms()).clamp(0, WAIT_MAX_MS),
-                Wake::Rebuild { reason } => return Ended::Rebuild(reason),
-                Wake::Stopped => return Ended::Stopped,
+                Wake::Rebuild { reason } => return Run::Rebuild(reason),
+                Wake::Stopped => return Run::Stopped,
             };
             if wait_ms > 0 {
-                self.store.wait_for_change(seen, Duration::from_millis(wait_ms.unsigned_abs()));
+                self.members.wait(seen, Duration::from_millis(wait_ms.unsigned_abs()), polled);
             }
             // Nothing is ever sent: the channel ends when the end is asked for.
             if stopped.try_recv() == Err(TryRecvError::Disconnected) {
@@ -141,11 +125,11 @@ impl Parts {
         }
     }
 
-    fn report(&self, worker: &mut LocalWorker) -> WorkerStatus {
+    fn report(&self, worker: &mut Driven<M>) -> WorkerStatus {
         let counts = worker.take_counts();
         self.reporter.counts(&counts);
         let status = worker.status();
-        self.reporter.status(&status, clock::wall_ms());
+        self.reporter.status(&status, clock::wall_ms(), &|at| self.members.end(at));
         status
     }
 }

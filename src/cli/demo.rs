@@ -61,6 +61,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
     }
     global.start_logs(&config)?;
     let opened = running::open(config).map_err(not_started)?;
+    opened.prepare().map_err(|sentence| Failure::new(Exit::LogUnavailable, format!("error: {sentence}")))?;
     let fresh = DemoState {
         seed: args.seed,
         accounts: args.accounts as usize,
@@ -73,20 +74,19 @@ pub fn run(args: &Args, global: &Global) -> Done {
     let company = state.company();
     if !state.complete {
         let bar = print::bar(global, state.max_events as u64, "loading history", false);
-        let store = Arc::clone(&opened.store);
+        let log = opened.log.clone();
         let mut progress = |loaded| bar.set_position(loaded);
-        state.load_history(&company, &store, &args.data, &mut progress).map_err(failed)?;
+        state.load_history(&company, &log, &args.data, &mut progress).map_err(failed)?;
         bar.finish_and_clear();
     }
     let board = Arc::new(Mutex::new(Board::default()));
-    let log = RunningLog(Arc::clone(&opened.store));
-    lock(&board).catch_up(&log).map_err(failed)?;
+    lock(&board).catch_up(&opened.log).map_err(failed)?;
     let watching = Arc::clone(&board);
     let instance =
         opened.start(Some(Box::new(move |news| lock(&watching).hear(news)))).map_err(not_started)?;
     if !work_through(&instance, global) {
         lock(&board).go_live();
-        introduce(&instance, args)?;
+        introduce(&instance, args, global)?;
         live(&instance, &company)?;
     }
     instance.stop();
@@ -132,16 +132,20 @@ fn work_through(instance: &Running, global: &Global) -> bool {
     }
 }
 
-fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
-    let events = appended(&instance.store).map_err(failed)?;
+fn introduce(instance: &Running, args: &Args, global: &Global) -> Result<(), Failure> {
+    let events = appended(&instance.log).map_err(failed)?;
     let (url, data) = (&instance.url, args.data.display());
+    let which = match (&instance.log, &global.config) {
+        (RunningLog::Kafka(_), Some(config)) => format!("-c {}", config.display()),
+        _ => format!("--data {data}"),
+    };
     // As it was started, so that the lines can be pasted also when it is not on the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "accountpulse".to_owned());
     anstream::println!(
         "\n{events} events are in; live events come now.\n\n  \
          metrics   {url}/metrics\n  health    {url}/readyz?verbose\n  data      {data}\n\n  \
-         Try in another terminal:\n    {program} tail risks --follow --data {data}\n    \
-         {program} explain ACCOUNT --data {data}\n\n\
+         Try in another terminal:\n    {program} tail risks --follow {which}\n    \
+         {program} explain ACCOUNT {which}\n\n\
          Risks as they start, change and end (Ctrl-C ends; the same command goes on):"
     );
     Ok(())
@@ -149,7 +153,7 @@ fn introduce(instance: &Running, args: &Args) -> Result<(), Failure> {
 
 /// Writes live events when they are due, until told to end.
 fn live(instance: &Running, company: &Company) -> Result<(), Failure> {
-    let feed = LiveFeed::new(Arc::clone(&instance.store));
+    let feed = LiveFeed::new(instance.log.clone());
     for event in company.live(LiveOptions::new(clock::wall_ms())) {
         loop {
             let wait_ms = event.at_ms.saturating_sub(clock::wall_ms()).max(0).unsigned_abs();

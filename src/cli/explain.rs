@@ -10,7 +10,6 @@ use super::send::TargetArgs;
 use super::tail::unreadable;
 use super::{Done, Exit, Failure, Global, print, replay};
 use crate::app::source::{Source, SourceError};
-use crate::config::PARTITIONS;
 use crate::engine::Effects;
 use crate::engine::partition::partition_of;
 use crate::engine::replay::{Refused, ReplaySink};
@@ -82,10 +81,11 @@ fn published(args: &Args, global: &Global) -> Result<Option<Known>, Failure> {
     let config = global.load()?;
     let data_dir = args.target.data_dir(global)?;
     let source = Source::open(&config, &data_dir, args.target.url.as_deref()).map_err(unreadable)?;
-    let newest = records(&source, OutputTopic::Scores, &args.account, 1).map_err(unreadable)?;
+    let partitions = config.partitions();
+    let newest = records(&source, OutputTopic::Scores, (&args.account, partitions), 1).map_err(unreadable)?;
     let Some(score) = newest.into_iter().next() else { return Ok(None) };
-    let transitions =
-        records(&source, OutputTopic::Risks, &args.account, TRANSITIONS_SHOWN).map_err(unreadable)?;
+    let transitions = records(&source, OutputTopic::Risks, (&args.account, partitions), TRANSITIONS_SHOWN)
+        .map_err(unreadable)?;
     Ok(Some(Known { score, transitions }))
 }
 
@@ -93,12 +93,12 @@ fn published(args: &Args, global: &Global) -> Result<Option<Known>, Failure> {
 fn records(
     source: &Source,
     topic: OutputTopic,
-    account: &str,
+    (account, partitions): (&str, u32),
     keep: usize,
 ) -> Result<Vec<Value>, SourceError> {
-    let own = partition_of(account.as_bytes(), PARTITIONS);
+    let own = partition_of(account.as_bytes(), partitions);
     let start = |partition| if partition == own { 0 } else { u64::MAX };
-    let from: Vec<String> = (0..PARTITIONS).map(|p| format!("{p}:{}", start(p))).collect();
+    let from: Vec<String> = (0..partitions).map(|p| format!("{p}:{}", start(p))).collect();
     let mut ask = Ask { from: Some(from.join(",")), ..Ask::default() };
     let mut found = Vec::new();
     loop {
@@ -149,7 +149,7 @@ impl ReplaySink for OneAccount<'_> {
 fn replayed(args: &Args, global: &Global) -> Result<Option<Known>, Failure> {
     let config = global.load()?;
     let mut sink = OneAccount { account: &args.account, transitions: Vec::new() };
-    let (mut replay, _) = replay::through(&config, &args.replay, PARTITIONS, args.until, &mut sink)?;
+    let (mut replay, _) = replay::through(&config, &args.replay, config.partitions(), args.until, &mut sink)?;
     let state = replay.shard_of(&args.account).and_then(|shard| shard.account(&args.account));
     let Some(state) = state else { return Ok(None) };
     let score = serde_json::to_value(&state.record).map_err(|error| {

@@ -16,7 +16,9 @@ mod print;
 mod replay;
 mod run;
 mod send;
+mod status;
 mod tail;
+mod topics;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +38,7 @@ use crate::telemetry::logs;
     after_help = "Start here:\n  accountpulse demo                          a company to look at, in one command\n  \
                   accountpulse config defaults > accountpulse.yaml\n  accountpulse run -c accountpulse.yaml\n\n\
                   Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 findings, 10 instance not ready or not\n\
-                  there, 69 log unavailable, 78 wrong configuration, 130 interrupted."
+                  there, 69 log unavailable, 75 left because a call hung (start it again), 78 wrong configuration,\n130 interrupted."
 )]
 struct Cli {
     #[command(flatten)]
@@ -102,7 +104,11 @@ enum Command {
     Explain(explain::Args),
     /// Run history files through the engine, without a log
     Replay(replay::Args),
-    /// Check a configuration file
+    /// Show how the shards stand: who serves them, lag, clock, freshness
+    Status(status::Args),
+    /// Make and look at the topics of a cluster
+    Topics(topics::Args),
+    /// Check a configuration file, and the cluster it names
     #[command(visible_alias = "check-config")]
     Check(check::Args),
     /// Print configurations
@@ -136,6 +142,8 @@ fn dispatch(cli: &Cli) -> Done {
         Command::Run(args) => run::run(args, global),
         Command::Send(args) => send::run(args, global),
         Command::Tail(args) => tail::run(args, global),
+        Command::Status(args) => status::run(args, global),
+        Command::Topics(args) => topics::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Config(args) => config::run(args, global),
         Command::Metrics(args) => metrics::run(args),

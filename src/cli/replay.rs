@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Done, Exit, Failure, Global};
-use crate::config::{Config, PARTITIONS};
+use crate::config::Config;
 use crate::engine::Effects;
 use crate::engine::event::PersonKey;
 use crate::engine::replay::{Refused, Replay, ReplayCounts, ReplayOptions, ReplaySink};
@@ -30,9 +30,9 @@ pub struct Args {
     /// Files with one event per line, each in time order; they are merged by event time
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Number of shards, as in the installation to compare with
-    #[arg(long, default_value_t = PARTITIONS, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    partitions: u32,
+    /// Number of shards, as in the installation to compare with; without it, as configured
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    partitions: Option<u32>,
     /// Let time pass up to this instant after the last event, and leave later events out
     #[arg(long, value_name = "RFC3339", value_parser = instant)]
     until: Option<i64>,
@@ -49,7 +49,8 @@ pub fn instant(text: &str) -> Result<i64, String> {
 pub fn run(args: &Args, global: &Global) -> Done {
     let config = global.load()?;
     let mut sink = Lines { out: BufWriter::new(io::stdout().lock()), failed: None, refused: Vec::new() };
-    let (_, counts) = through(&config, &args.files, args.partitions, args.until, &mut sink)?;
+    let partitions = args.partitions.unwrap_or(config.partitions());
+    let (_, counts) = through(&config, &args.files, partitions, args.until, &mut sink)?;
     sink.out.flush()?;
     if let Some(error) = sink.failed {
         return Err(error.into());

@@ -45,11 +45,12 @@ pub fn run(args: &Args, global: &Global) -> Done {
         match instance.signals().recv_timeout(CHECK) {
             Err(RecvTimeoutError::Timeout) if instance.is_working() => {}
             Err(RecvTimeoutError::Timeout) => {
+                let failure = instance.failure();
                 instance.stop();
-                return Err(Failure::new(
-                    Exit::Failed,
-                    "error: the worker thread ended; see the log lines above",
-                ));
+                return Err(match failure {
+                    Some(sentence) => Failure::new(Exit::LogUnavailable, format!("error: {sentence}")),
+                    None => Failure::new(Exit::Failed, "error: the workers ended; see the log lines above"),
+                });
             }
             _ => break,
         }
@@ -61,7 +62,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
 /// The sentence and exit code of an instance that does not start.
 pub fn not_started(error: StartError) -> Failure {
     let exit = match &error {
-        StartError::Log(_) | StartError::Store(_) => Exit::LogUnavailable,
+        StartError::Log(_) | StartError::Store(_) | StartError::Link(_) => Exit::LogUnavailable,
         StartError::Key(_) => Exit::Configuration,
         _ => Exit::Failed,
     };

@@ -77,7 +77,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
 pub fn unreadable(error: SourceError) -> Failure {
     let exit = match error {
         SourceError::Client(_) => Exit::NotReady,
-        SourceError::Log(_) => Exit::LogUnavailable,
+        SourceError::Log(_) | SourceError::Link(_) => Exit::LogUnavailable,
         SourceError::Topic(_) | SourceError::Refused { .. } => Exit::Failed,
     };
     Failure::new(exit, format!("error: {error}"))

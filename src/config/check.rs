@@ -11,21 +11,25 @@ use super::file::{File, HttpFile, NamesFile, did_you_mean};
 use super::scalar::{Leaf, interpolate};
 use super::show::show_duration;
 use super::tree;
-use super::{Clock, ClockMode, Config, Http, LogFormat, LogSettings, PARTITIONS, Storage, Topics};
+use super::{
+    Clock, ClockMode, Config, Http, LogFormat, LogKind, LogSettings, OutputEncoding, PARTITIONS, Storage,
+    Topics,
+};
 use crate::engine::EngineConfig;
+use crate::engine::event::Kind;
 use crate::engine::time::DurationMs;
 
 /// Longest name of a topic (Kafka's limit).
 const TOPIC_NAME_MAX: usize = 249;
 
 /// A domain for durations: both ends are allowed.
-struct Range {
-    min: Duration,
-    max: Duration,
-    default: &'static str,
+pub(super) struct Range {
+    pub min: Duration,
+    pub max: Duration,
+    pub default: &'static str,
 }
 
-const fn secs(seconds: u64) -> Duration {
+pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 const DAY: u64 = 24 * 60 * 60;
@@ -39,7 +43,7 @@ const ROUND: Range = Range { min: secs(1), max: secs(60 * 60), default: "30s" };
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Collects what is wrong while values are read.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     env: Env<'a>,
     findings: Vec<Finding>,
 }
@@ -51,6 +55,7 @@ pub fn check(file: &File, text: &str, env: Env<'_>) -> Result<Config, Vec<Findin
     let storage = c.storage(file, &default.storage);
     let topics = c.topics(file);
     let config = Config {
+        kafka: c.kafka(&file.kafka, default.kafka.clone()),
         storage,
         topics,
         http: c.http(&file.http, &default.http),
@@ -89,6 +94,7 @@ pub fn check(file: &File, text: &str, env: Env<'_>) -> Result<Config, Vec<Findin
         log: c.log(file, &default.log),
         engine: c.engine(file, text),
     };
+    c.whole(file, &config);
     if c.findings.is_empty() {
         return Ok(config);
     }
@@ -97,12 +103,23 @@ pub fn check(file: &File, text: &str, env: Env<'_>) -> Result<Config, Vec<Findin
 }
 
 impl Checker<'_> {
-    fn wrong(&mut self, leaf: &Leaf, message: String, help: impl Into<String>) {
+    /// What only several settings together can get wrong.
+    fn whole(&mut self, file: &File, config: &Config) {
+        let Some(leaf) = &file.storage.log else { return };
+        if config.storage.log == LogKind::Kafka && config.kafka.instance.is_none() {
+            let message = "`kafka.instance` is missing".to_owned();
+            let help = "give this process a name that it keeps over restarts and that no other has, \
+                        such as `instance: ${HOSTNAME}`";
+            self.wrong(leaf, message, help);
+        }
+    }
+
+    pub(super) fn wrong(&mut self, leaf: &Leaf, message: String, help: impl Into<String>) {
         self.findings.push(Finding::at(leaf.referenced, message, help.into()));
     }
 
     /// The text of a leaf with variables replaced; `None` when absent or wrong.
-    fn text<'l>(&mut self, leaf: &'l Option<Leaf>, key: &str) -> Option<(&'l Leaf, String)> {
+    pub(super) fn text<'l>(&mut self, leaf: &'l Option<Leaf>, key: &str) -> Option<(&'l Leaf, String)> {
         let leaf = leaf.as_ref()?;
         match interpolate(&leaf.value.0, self.env) {
             Ok(text) if text.is_empty() => {
@@ -122,7 +139,13 @@ impl Checker<'_> {
         self.text(leaf, key).map_or(default, |(_, text)| PathBuf::from(text))
     }
 
-    fn duration(&mut self, leaf: &Option<Leaf>, key: &str, range: &Range, default: Duration) -> Duration {
+    pub(super) fn duration(
+        &mut self,
+        leaf: &Option<Leaf>,
+        key: &str,
+        range: &Range,
+        default: Duration,
+    ) -> Duration {
         let Some((leaf, text)) = self.text(leaf, key) else { return default };
         let Some(value) = parse_duration(&text) else {
             let message = format!("`{key}`: `{text}` is not a duration");
@@ -144,7 +167,7 @@ impl Checker<'_> {
         value
     }
 
-    fn number(&mut self, leaf: &Option<Leaf>, key: &str, range: (u64, u64), default: u64) -> u64 {
+    pub(super) fn number(&mut self, leaf: &Option<Leaf>, key: &str, range: (u64, u64), default: u64) -> u64 {
         let Some((leaf, text)) = self.text(leaf, key) else { return default };
         match text.parse::<u64>() {
             Ok(value) if (range.0..=range.1).contains(&value) => value,
@@ -157,7 +180,13 @@ impl Checker<'_> {
         }
     }
 
-    fn one_of<T: Copy>(&mut self, leaf: &Option<Leaf>, key: &str, known: &[(&str, T)], default: T) -> T {
+    pub(super) fn one_of<T: Copy>(
+        &mut self,
+        leaf: &Option<Leaf>,
+        key: &str,
+        known: &[(&str, T)],
+        default: T,
+    ) -> T {
         let Some((leaf, text)) = self.text(leaf, key) else { return default };
         if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
             return *value;
@@ -190,10 +219,12 @@ impl Checker<'_> {
         let partitions = self.text(of_file, key);
         if let Some((leaf, text)) = partitions.filter(|(_, text)| *text != PARTITIONS.to_string()) {
             let message = format!("`{key}`: the embedded log has {PARTITIONS} partitions, not {text}");
-            self.wrong(leaf, message, "remove the key: the number is fixed");
+            self.wrong(leaf, message, "remove the key: the number is fixed; on Kafka set `kafka.partitions`");
         }
+        let kinds = [("local", LogKind::Local), ("kafka", LogKind::Kafka)];
         let kept = &file.storage.retention;
         Storage {
+            log: self.one_of(&file.storage.log, "storage.log", &kinds, default.log),
             data_dir: self.path(&file.storage.data_dir, "storage.data_dir", default.data_dir.clone()),
             retention_events: self.duration(
                 &kept.events,
@@ -285,13 +316,21 @@ impl Checker<'_> {
             }
         }
         let mut topics = Topics::with_prefix(&prefix);
+        let encodings = [("json", OutputEncoding::Json), ("protobuf", OutputEncoding::Protobuf)];
+        topics.output_encoding = self.one_of(
+            &file.topics.output_encoding,
+            "topics.output_encoding",
+            &encodings,
+            topics.output_encoding,
+        );
         self.topic_names(&file.topics.names, &mut topics);
         topics
     }
 
-    /// Applies the names that were given; no two topics may share one.
+    /// Applies the names that were given. Input topics may carry several kinds; an output shares
+    /// its name with nothing.
     fn topic_names(&mut self, names: &NamesFile, topics: &mut Topics) {
-        let Topics { inputs, scores, risks, dead_letters, checkpoints } = topics;
+        let Topics { inputs, scores, risks, dead_letters, checkpoints, .. } = topics;
         let [logins, usage, tickets, invoices, surveys, contacts, contracts, accounts] = inputs;
         let mut slots = [
             ("logins", &names.logins, logins),
@@ -318,10 +357,13 @@ impl Checker<'_> {
             }
         }
         for (index, (key, leaf, name)) in slots.iter().enumerate() {
-            let twin = slots.iter().enumerate().find(|(i, (.., other))| *i != index && other == name);
+            let twin = slots
+                .iter()
+                .enumerate()
+                .find(|(i, (.., other))| *i != index && other == name && (*i).max(index) >= Kind::ALL.len());
             if let (Some(leaf), Some((_, (other, ..)))) = (leaf, twin) {
                 let message = format!("`topics.names.{key}`: `{name}` is also the topic of `{other}`");
-                self.wrong(leaf, message, "give each its own name");
+                self.wrong(leaf, message, "give each output its own name");
             }
         }
     }

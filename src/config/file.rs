@@ -1,6 +1,8 @@
 //! The shape of the file: which keys exist. Values are still text; `check.rs` gives them meaning.
 //! Unknown keys are errors, absent keys take their default.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Error;
 
@@ -17,6 +19,9 @@ pub struct File {
     /// Where data is kept.
     #[serde(deserialize_with = "section")]
     pub storage: StorageFile,
+    /// The cluster, where the log is one.
+    #[serde(deserialize_with = "section")]
+    pub kafka: KafkaFile,
     /// How topics are called.
     #[serde(deserialize_with = "section")]
     pub topics: TopicsFile,
@@ -53,6 +58,8 @@ pub struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageFile {
+    /// `local` or `kafka`.
+    pub log: Option<Leaf>,
     /// Folder of the embedded log.
     pub data_dir: Option<Leaf>,
     /// Partitions per topic.
@@ -74,12 +81,82 @@ pub struct RetentionFile {
     pub dead_letters: Option<Leaf>,
 }
 
+/// `kafka`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaFile {
+    /// Where to find the cluster.
+    pub brokers: Option<Leaf>,
+    /// Consumer group.
+    pub group: Option<Leaf>,
+    /// Stable name of this process.
+    pub instance: Option<Leaf>,
+    /// Worker threads.
+    pub workers: Option<Leaf>,
+    /// Partitions of every topic.
+    pub partitions: Option<Leaf>,
+    /// Copies of topics that are created.
+    pub replication: Option<Leaf>,
+    /// Whether missing topics are created.
+    pub create_topics: Option<Leaf>,
+    /// How long a member may be silent.
+    pub session_timeout: Option<Leaf>,
+    /// How long a transaction may stay open.
+    pub transaction_timeout: Option<Leaf>,
+    /// The connection.
+    #[serde(deserialize_with = "section")]
+    pub security: KafkaSecurityFile,
+    /// Passed through to the client library.
+    #[serde(deserialize_with = "section")]
+    pub properties: BTreeMap<String, Leaf>,
+}
+
+/// `kafka.security`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaSecurityFile {
+    /// Kind of connection.
+    pub protocol: Option<Leaf>,
+    /// Authority of the brokers' certificates.
+    pub ca_file: Option<Leaf>,
+    /// Our certificate.
+    pub certificate_file: Option<Leaf>,
+    /// Its key.
+    pub key_file: Option<Leaf>,
+    /// Password of the key.
+    pub key_password: Option<Leaf>,
+    /// The same, in a file.
+    pub key_password_file: Option<Leaf>,
+    /// How we authenticate.
+    pub mechanism: Option<Leaf>,
+    /// Name.
+    pub username: Option<Leaf>,
+    /// Password.
+    pub password: Option<Leaf>,
+    /// The same, in a file.
+    pub password_file: Option<Leaf>,
+    /// File with a bearer token.
+    pub token_file: Option<Leaf>,
+    /// Endpoint that gives bearer tokens.
+    pub token_url: Option<Leaf>,
+    /// Who we are there.
+    pub client_id: Option<Leaf>,
+    /// Our secret there.
+    pub client_secret: Option<Leaf>,
+    /// The same, in a file.
+    pub client_secret_file: Option<Leaf>,
+    /// What we ask for there.
+    pub scope: Option<Leaf>,
+}
+
 /// `topics`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicsFile {
     /// First part of every name.
     pub prefix: Option<Leaf>,
+    /// `json` or `protobuf`.
+    pub output_encoding: Option<Leaf>,
     /// Names that differ from `<prefix>.<topic>.v1`.
     #[serde(deserialize_with = "section")]
     pub names: NamesFile,

@@ -12,8 +12,10 @@
 //! the fault in `tests/config/bad/`.
 
 mod check;
+mod check_kafka;
 pub mod error;
 pub mod file;
+mod kafka;
 mod scalar;
 mod show;
 mod tree;
@@ -26,8 +28,10 @@ use std::time::Duration;
 use crate::engine::EngineConfig;
 use crate::engine::event::Kind;
 
+pub use crate::engine::record::OutputEncoding;
 pub use check::parse_duration;
 pub use error::ConfigError;
+pub use kafka::{Kafka, KafkaSecurity, PasswordMechanism, SaslSettings, Secret};
 pub use show::defaults_yaml;
 
 /// The first part of the default configuration: the settings of the process.
@@ -74,6 +78,8 @@ const DAY_SECS: u64 = 24 * 60 * 60;
 pub struct Config {
     /// Where and for how long data is kept.
     pub storage: Storage,
+    /// The cluster, where the log is one.
+    pub kafka: Kafka,
     /// Names of the topics.
     pub topics: Topics,
     /// The HTTP listener.
@@ -92,9 +98,20 @@ pub struct Config {
     pub engine: Arc<EngineConfig>,
 }
 
+/// What holds the topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// The embedded log.
+    Local,
+    /// A cluster.
+    Kafka,
+}
+
 /// See `storage` in `defaults.yaml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
+    /// What holds the topics.
+    pub log: LogKind,
     /// Folder of the embedded log, the state and the key file.
     pub data_dir: PathBuf,
     /// How long events are kept.
@@ -108,7 +125,10 @@ pub struct Storage {
 /// Names of all topics, in the order in which the log numbers them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topics {
-    /// One input topic per event kind, in the order of [`Kind::ALL`].
+    /// How scores and risks are written.
+    pub output_encoding: OutputEncoding,
+    /// The input topic of each event kind, in the order of [`Kind::ALL`]; several kinds may share
+    /// one.
     pub inputs: [String; Kind::ALL.len()],
     /// Scores (compacted).
     pub scores: String,
@@ -125,6 +145,7 @@ impl Topics {
     pub fn with_prefix(prefix: &str) -> Topics {
         let name = |base: &str| format!("{prefix}.{base}.v1");
         Topics {
+            output_encoding: OutputEncoding::Json,
             inputs: Kind::ALL.map(|kind| name(input_base(kind))),
             scores: name("scores"),
             risks: name("risks"),
@@ -208,7 +229,9 @@ pub struct LogSettings {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            kafka: Kafka::default(),
             storage: Storage {
+                log: LogKind::Local,
                 data_dir: PathBuf::from(DEFAULT_DATA_DIR),
                 retention_events: DEFAULT_RETENTION_EVENTS,
                 retention_risks: DEFAULT_RETENTION_RISKS,
@@ -251,6 +274,14 @@ impl Config {
     ) -> Result<Config, ConfigError> {
         let shape = file::parse(text).map_err(|finding| ConfigError::wrong(name, text, vec![finding]))?;
         check::check(&shape, text, env).map_err(|findings| ConfigError::wrong(name, text, findings))
+    }
+
+    /// Partitions of every topic.
+    pub fn partitions(&self) -> u32 {
+        match self.storage.log {
+            LogKind::Local => PARTITIONS,
+            LogKind::Kafka => self.kafka.partitions,
+        }
     }
 
     /// The file that holds the key of the person pseudonyms.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::engine::EngineConfig;
 use crate::engine::rule;
 
-use super::{ClockMode, Config, LogFormat, PARTITIONS};
+use super::{ClockMode, Config, LogFormat, LogKind, OutputEncoding, PARTITIONS};
 
 impl Config {
     /// All settings as YAML.
@@ -20,6 +20,14 @@ impl Config {
         let format = match self.log.format {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
+        };
+        let log = match kept.log {
+            LogKind::Local => "local",
+            LogKind::Kafka => "kafka",
+        };
+        let encoding = match self.topics.output_encoding {
+            OutputEncoding::Json => "json",
+            OutputEncoding::Protobuf => "protobuf",
         };
         let keys = [
             "logins",
@@ -41,8 +49,8 @@ impl Config {
             .map(|(key, name)| format!("    {key}: {}\n", quoted(name)))
             .collect();
         format!(
-            "storage:\n  data_dir: {}\n  partitions: {PARTITIONS}\n  retention:\n    events: {}\n    \
-             risks: {}\n    dead_letters: {}\ntopics:\n  names:\n{names}http:\n  listen: {}\n  \
+            "storage:\n  log: {log}\n  data_dir: {}\n  partitions: {PARTITIONS}\n  retention:\n    events: {}\n    \
+             risks: {}\n    dead_letters: {}\n{}topics:\n  output_encoding: {encoding}\n  names:\n{names}http:\n  listen: {}\n  \
              request_bytes: {}\n  queued_requests: {}\n  ready_lag_records: {}\n\
              clock:\n  mode: {mode}\n  lateness: {}\n  skew_limit: {}\nprivacy:\n  person_key_file: {}\n\
              commit_interval: {}\ncheckpoint_round: {}\nlog:\n  format: {format}\n  level: {}\n{}",
@@ -50,6 +58,7 @@ impl Config {
             show_duration(kept.retention_events),
             show_duration(kept.retention_risks),
             show_duration(kept.retention_dead_letters),
+            self.kafka.to_yaml(),
             quoted(&self.http.listen.to_string()),
             self.http.request_bytes,
             self.http.queued_requests,
@@ -149,7 +158,7 @@ fn block(
 }
 
 /// A text as a quoted scalar: JSON strings are YAML, and a dollar sign stays one.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text.replace('$', "$$")).to_string()
 }
 

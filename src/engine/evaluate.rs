@@ -8,7 +8,7 @@ use super::config::EngineConfig;
 use super::event::{Body, Event, InvoiceStatus};
 use super::feature::{FeatureId, ScoreNow, Tally, Touch, View, annual_minor, promises};
 use super::record::{
-    Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord,
+    Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord, Word,
 };
 use super::risk::{self, Hindsight, Transition, risk_id};
 use super::rule::{Condition, RULES, RuleDef};
@@ -265,8 +265,8 @@ impl Evaluator {
             id: risk_id(&account.id, rule.key, state.began_ms),
             account_id: account.id.to_string(),
             account_name: account.facts.text(MasterField::Name).map(str::to_owned),
-            rule: rule.key,
-            title: rule.title,
+            rule: rule.key.into(),
+            title: rule.title.into(),
             transition,
             transition_seq: state.seq,
             severity: state.severity,
@@ -285,7 +285,7 @@ impl Evaluator {
                 currency: currency(code).as_str().to_owned(),
             }),
             owner: account.facts.text(MasterField::Owner).map(str::to_owned),
-            play: rule.play,
+            play: rule.play.into(),
             config_version: self.version.clone(),
         })
     }
@@ -367,7 +367,7 @@ impl Evaluator {
                 line: line.name.to_owned(),
                 group: line.group.to_owned(),
                 value: value(line.feature),
-                unit: line.feature.map(|feature| feature.def().unit.name()),
+                unit: line.feature.map(|feature| feature.def().unit.name().into()),
                 points_hundredths: line.points,
                 weight_ppm: line.weight_ppm,
                 contribution_hundredths: line.contribution,
@@ -394,10 +394,10 @@ impl Evaluator {
             score_hundredths: account.score.hundredths,
             band: account.decisions.band,
             coverage_basis_points: account.score.coverage_bp,
-            coverage: self.coverage_class(account.score).name(),
+            coverage: self.coverage_class(account.score),
             scorecard,
             contributions,
-            absent,
+            absent: absent.into_iter().map(Word::from).collect(),
             previous: before
                 .map(|told| Previous { score_hundredths: told.score_hundredths, band: told.band }),
             changes,

@@ -3,14 +3,14 @@
 //! ```text
 //! from=beginning | end | 0:17,1:3   where to start (default beginning); partitions that are not
 //!                                   named start at their beginning
-//! last=N                            instead of from: about the last N of every partition
+//! last=N                            instead of from: the last N of every partition
 //! follow=SECONDS                    wait that long for the first record
 //! ```
 //!
 //! The header `accountpulse-next` holds the `from` of the next request.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 use super::{OutputTopic, Outputs, Shared, Store, StoreError, Stored};
 use crate::clock;
+use crate::engine::record::{RecordKind, json_twin};
 
 /// Longest wait for a first record.
 pub const FOLLOW_MAX_SECS: u64 = 60;
@@ -41,7 +42,7 @@ pub const NEXT_HEADER: &str = "accountpulse-next";
 pub struct Ask {
     /// Where to start.
     pub from: Option<String>,
-    /// About how many of the last records of each partition.
+    /// How many of the last records of each partition.
     pub last: Option<u64>,
     /// How many seconds to wait for the first record.
     pub follow: Option<u64>,
@@ -116,20 +117,63 @@ impl Page {
 
 /// Reads once, without waiting.
 pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &Ask) -> Result<Page, Failure> {
-    let mut next = start(&outputs.bounds(topic)?, ask)?;
+    let bounds = outputs.bounds(topic)?;
     let mut lines = Vec::new();
+    if let Some(count) = ask.last {
+        let mut next = Vec::new();
+        for (partition, bounds) in (0u32..).zip(bounds) {
+            next.push(last(outputs, (topic, partition), bounds, count, &mut lines)?);
+        }
+        return Ok(Page { lines, next });
+    }
+    let mut next = start(&bounds, ask)?;
     for (partition, position) in (0u32..).zip(&mut next) {
         let (records, after) = outputs.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
         *position = after;
         for record in &records {
-            write_line(&mut lines, partition, record);
+            write_line(&mut lines, topic, partition, record);
         }
     }
     Ok(Page { lines, next })
 }
 
+/// Writes the last `count` records of a partition; where the next read starts. Offsets have gaps
+/// (compaction, markers of transactions), so it looks back until it has found that many.
+fn last(
+    outputs: &(impl Outputs + ?Sized),
+    (topic, partition): (OutputTopic, u32),
+    (first, end): (u64, u64),
+    count: u64,
+    lines: &mut Vec<u8>,
+) -> Result<u64, Failure> {
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut back = count.max(1);
+    loop {
+        let from = end.saturating_sub(back).max(first);
+        let (mut found, mut position) = (VecDeque::new(), from);
+        while position < end {
+            let (records, after) = outputs.read(topic, partition, position, PARTITION_BYTES_MAX)?;
+            for record in records {
+                if found.len() == wanted {
+                    found.pop_front();
+                }
+                found.push_back(record);
+            }
+            if after == position {
+                break; // retention took the rest away meanwhile
+            }
+            position = after;
+        }
+        if found.len() >= wanted || from == first {
+            found.iter().take(wanted).for_each(|record| write_line(lines, topic, partition, record));
+            return Ok(position);
+        }
+        back = back.saturating_mul(4);
+    }
+}
+
 /// Reads once, and again after every change until there is something or the wait is over.
-fn collect(
+pub fn collect(
     store: &dyn Store,
     topic: OutputTopic,
     ask: &Ask,
@@ -154,9 +198,6 @@ fn collect(
 
 /// The position to start from, per partition.
 fn start(bounds: &[(u64, u64)], ask: &Ask) -> Result<Vec<u64>, Failure> {
-    if let Some(last) = ask.last {
-        return Ok(bounds.iter().map(|(first, end)| end.saturating_sub(last).max(*first)).collect());
-    }
     let mut positions: Vec<u64> = bounds.iter().map(|(first, _)| *first).collect();
     match ask.from.as_deref() {
         None | Some("beginning") => {}
@@ -187,7 +228,8 @@ struct Line<'a> {
     value: Option<Value<'a>>,
 }
 
-/// A value that is JSON stands as it is, with the digits it was written with; others as text.
+/// A value that is JSON stands as it is, with the digits it was written with; a record of ours in
+/// protobuf as its JSON twin; others as text.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Value<'a> {
@@ -195,8 +237,9 @@ enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
-fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
-    let value = record.value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
+fn write_line(out: &mut Vec<u8>, topic: OutputTopic, partition: u32, record: &Stored) {
+    let value = record.value.as_deref().map(|bytes| readable(topic, bytes));
+    let value = value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(raw) if !raw.get().contains('\n') => Value::Json(raw),
         _ => Value::Text(String::from_utf8_lossy(bytes)),
     });
@@ -213,4 +256,14 @@ fn write_line(out: &mut Vec<u8>, partition: u32, record: &Stored) {
     if serde_json::to_writer(&mut *out, &line).is_ok() {
         out.push(b'\n');
     }
+}
+
+/// The JSON twin of our own records; what others wrote, and what is no record, as it is.
+fn readable(topic: OutputTopic, bytes: &[u8]) -> Cow<'_, [u8]> {
+    let kind = match topic {
+        OutputTopic::Scores => RecordKind::Score,
+        OutputTopic::Risks => RecordKind::Risk,
+        OutputTopic::DeadLetters => return Cow::Borrowed(bytes),
+    };
+    json_twin(kind, bytes).unwrap_or(Cow::Borrowed(bytes))
 }

@@ -14,8 +14,10 @@
 use std::collections::BTreeMap;
 
 use super::RebuildReason;
+use super::counts::Told;
 use super::dead_letter::size_of;
 use super::format::{self, CopyStamp, FormatError, Key, Marker, ShardRecord, StateIdentity};
+use super::output::{self, OutputError};
 use super::owned::OwnedShard;
 use super::rounds::{CopyInfo, WrittenPage};
 use super::settings::{Break, WorkerSettings};
@@ -26,21 +28,13 @@ use crate::log::{
     TopicPartition,
 };
 
-/// Header of a scores record: the complete decision state of the account, opaque and ours.
-pub const HEADER_DECISIONS: &str = "accountpulse.decisions";
-
 /// Why a commit could not be put together. All are defects of this program or a state beyond its
 /// limits; the worker cannot go on without losing something.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// An output does not serialise.
-    #[error("an output of account {account} cannot be written as JSON: {detail}")]
-    Json {
-        /// Whose.
-        account: String,
-        /// What the encoder said.
-        detail: String,
-    },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A checkpoint value does not encode.
     #[error("the checkpoint of shard {partition} cannot be written: {source}")]
     Checkpoint {
@@ -68,6 +62,7 @@ struct Share {
 pub(super) struct Tally {
     pub scores: u64,
     pub transitions: u64,
+    pub told: BTreeMap<Told, u64>,
     pub pages: u64,
     pub page_bytes: u64,
     pub markers: u64,
@@ -182,7 +177,7 @@ impl Builder<'_> {
         }
         let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
         for score in effects.scores {
-            self.score(owned.partition, &score, stamp_ms)?;
+            self.score(owned.partition, score, stamp_ms)?;
         }
         let mut risks = std::mem::take(&mut owned.owed);
         if settings.breaks(Break::EffectsNextCommit) {
@@ -199,16 +194,10 @@ impl Builder<'_> {
             .map_err(|source| PrepareError::Checkpoint { partition: owned.partition, source })
     }
 
-    fn score(&mut self, partition: u32, score: &ScoreOutput, stamp_ms: i64) -> Result<(), PrepareError> {
-        let value = serde_json::to_vec(&score.record)
-            .map_err(|e| PrepareError::Json { account: score.account.clone(), detail: e.to_string() })?;
-        let record = OutRecord {
-            to: TopicPartition { topic: self.context.settings.outputs.scores, partition },
-            key: Some(score.account.clone().into_bytes()),
-            value: Some(value),
-            headers: vec![(HEADER_DECISIONS, score.decisions.clone())],
-            timestamp_ms: stamp_ms,
-        };
+    fn score(&mut self, partition: u32, score: ScoreOutput, stamp_ms: i64) -> Result<(), PrepareError> {
+        let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
+        let to = TopicPartition { topic: outputs.scores, partition };
+        let record = output::score_record(to, score, *output_encoding, stamp_ms)?;
         self.tally.effect_bytes += size_of(&record);
         self.tally.scores += 1;
         self.scores.push(record);
@@ -216,18 +205,13 @@ impl Builder<'_> {
     }
 
     fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) -> Result<(), PrepareError> {
-        let account = &risk.account_id;
-        let value = serde_json::to_vec(risk)
-            .map_err(|e| PrepareError::Json { account: account.clone(), detail: e.to_string() })?;
-        let record = OutRecord {
-            to: TopicPartition { topic: self.context.settings.outputs.risks, partition },
-            key: Some(account.clone().into_bytes()),
-            value: Some(value),
-            headers: Vec::new(),
-            timestamp_ms: stamp_ms,
-        };
+        let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
+        let to = TopicPartition { topic: outputs.risks, partition };
+        let record = output::risk_record(to, risk, *output_encoding, stamp_ms)?;
         self.tally.effect_bytes += size_of(&record);
         self.tally.transitions += 1;
+        let which = (risk.rule.clone(), risk.severity.name(), risk.transition.name());
+        *self.tally.told.entry(which).or_default() += 1;
         if !risk.backfill {
             self.tally.transition_times_ms.push(risk.at_ms);
         }

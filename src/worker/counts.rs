@@ -5,6 +5,9 @@
 //! that holds the record's position, so `consumed = applied + duplicate + late + superseded +
 //! limited + dead-lettered` at any moment. Muted replay is counted apart.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use crate::engine::Verdict;
 use crate::engine::event::{Kind, Reason};
 
@@ -12,6 +15,9 @@ use crate::engine::event::{Kind, Reason};
 pub const CONSUMED_KINDS: usize = Kind::ALL.len() + 1;
 /// Most freshness samples kept between two calls of [`super::Worker::take_counts`].
 pub const MAX_FRESHNESS_SAMPLES: usize = 1_024;
+
+/// Rule, severity and transition of something told.
+pub type Told = (Cow<'static, str>, &'static str, &'static str);
 
 /// Counts since they were last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub struct WorkerCounts {
     pub commits: u64,
     /// Transitions of risks committed.
     pub transitions: u64,
+    /// The same by rule, severity and transition.
+    pub told: BTreeMap<Told, u64>,
     /// Scores committed.
     pub scores: u64,
     /// Page copies committed.
@@ -123,6 +131,7 @@ impl WorkerCounts {
         self.journal_records += other.journal_records;
         self.commits += other.commits;
         self.transitions += other.transitions;
+        other.told.iter().for_each(|(which, count)| *self.told.entry(which.clone()).or_default() += count);
         self.scores += other.scores;
         self.pages += other.pages;
         self.page_bytes += other.page_bytes;

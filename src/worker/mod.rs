@@ -18,7 +18,7 @@
 //!
 //! - `apply.rs` merge of a shard's inputs by event time; `frontier.rs` how far the clock may go;
 //!   `breaker.rs` when an input partition is held; `dead_letter.rs` what becomes of bad input
-//! - `commit.rs` one transaction; `rounds.rs` which pages it carries; `format.rs` their bytes
+//! - `commit.rs` one transaction; `output.rs` its scores and transitions as records; `rounds.rs` which pages it carries; `format.rs` their bytes
 //! - `restore/` recovery; `judge.rs` which checkpoint may be used
 //! - `owned.rs` a shard and its inputs; `counts.rs` what happened; `settings.rs` limits
 //!
@@ -38,6 +38,7 @@ mod dead_letter;
 pub mod format;
 mod frontier;
 mod judge;
+mod output;
 mod owned;
 mod restore;
 mod rounds;
@@ -53,11 +54,15 @@ use std::sync::Arc;
 
 pub use apply::MAX_INPUTS;
 pub use breaker::BreakerLimits;
-pub use commit::{HEADER_DECISIONS, PrepareError};
+pub use commit::PrepareError;
 pub use counts::{CONSUMED_KINDS, MAX_FRESHNESS_SAMPLES, WorkerCounts};
 pub use dead_letter::{
     HEADER_BY_REFERENCE, HEADER_CODE, HEADER_EXCEPTION, HEADER_MESSAGE, HEADER_OFFSET, HEADER_PARTITION,
     HEADER_STAGE, HEADER_TOPIC,
+};
+pub use output::{
+    HEADER_CE_ID, HEADER_CE_SOURCE, HEADER_CE_SPECVERSION, HEADER_CE_SUBJECT, HEADER_CE_TIME, HEADER_CE_TYPE,
+    HEADER_CONTENT_TYPE, HEADER_DECISIONS, OutputError, risk_record, score_record,
 };
 pub use restore::{RestoreRefusal, Stall};
 pub use settings::*;
@@ -221,17 +226,8 @@ impl<L: Log> Worker<L> {
         config: Arc<EngineConfig>,
         intake: Intake,
     ) -> Result<Self, SettingsError> {
-        let inputs = settings.inputs.len();
-        if inputs == 0 || inputs > MAX_INPUTS {
-            return Err(SettingsError::Inputs { inputs });
-        }
+        settings.check(&intake)?;
         let partitions = settings.partitions;
-        if partitions == 0 {
-            return Err(SettingsError::Partitions);
-        }
-        if intake.partitions != partitions {
-            return Err(SettingsError::IntakePartitions { partitions, intake: intake.partitions });
-        }
         Ok(Worker {
             log,
             identity: StateIdentity {

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::SettingsError;
+use super::apply::MAX_INPUTS;
 use super::breaker::BreakerLimits;
 pub use super::frontier::ClockMode;
-use crate::engine::event::Encoding;
+use crate::engine::event::{Encoding, Intake};
+use crate::engine::record::OutputEncoding;
 use crate::log::TopicId;
 
 /// Time between the starts of two commits, while there is something to commit.
@@ -71,6 +74,9 @@ pub struct WorkerSettings {
     pub inputs: Vec<InputTopic>,
     /// Output topics.
     pub outputs: OutputTopics,
+    /// How scores and risks are written. A change needs no other change: readers find the encoding
+    /// of each record in its headers, and recovery reads none of them.
+    pub output_encoding: OutputEncoding,
     /// Partitions of every topic.
     pub partitions: u32,
     /// Where "now" comes from.
@@ -125,6 +131,7 @@ impl WorkerSettings {
         WorkerSettings {
             inputs,
             outputs,
+            output_encoding: OutputEncoding::default(),
             partitions,
             clock,
             until_ms: None,
@@ -147,6 +154,22 @@ impl WorkerSettings {
             audit_restores: false,
             planted: None,
         }
+    }
+
+    /// Whether a worker can run with these and that intake.
+    pub fn check(&self, intake: &Intake) -> Result<(), SettingsError> {
+        let inputs = self.inputs.len();
+        if inputs == 0 || inputs > MAX_INPUTS {
+            return Err(SettingsError::Inputs { inputs });
+        }
+        let partitions = self.partitions;
+        if partitions == 0 {
+            return Err(SettingsError::Partitions);
+        }
+        if intake.partitions != partitions {
+            return Err(SettingsError::IntakePartitions { partitions, intake: intake.partitions });
+        }
+        Ok(())
     }
 
     /// Whether that break is planted.

@@ -3,7 +3,7 @@
 use super::{Phase, Worker};
 use crate::engine::partition::partition_of;
 use crate::engine::{AccountState, ShardStats};
-use crate::log::{Log, TopicId};
+use crate::log::{Log, Offset, TopicId, TopicPartition};
 
 /// What a worker is doing, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct ShardStatus {
     pub clock_ms: Option<i64>,
     /// Wall time of its last marker, or of its recovery.
     pub checkpointed_ms: Option<i64>,
+    /// Committed position per input.
+    pub committed: Vec<(TopicPartition, Offset)>,
     /// Polled records that wait.
     pub buffered: usize,
     /// Input partitions that are held; the clock of the shard stands still.
@@ -110,6 +112,7 @@ impl<L: Log> Worker<L> {
             commit: 0,
             clock_ms: None,
             checkpointed_ms: None,
+            committed: Vec::new(),
             buffered: 0,
             held: Vec::new(),
             stats: None,
@@ -128,6 +131,7 @@ fn live_status<B: crate::log::RecordBatch>(owned: &super::OwnedShard<B>) -> Shar
         commit: owned.commit,
         clock_ms: owned.shard.clock_ms(),
         checkpointed_ms: Some(owned.checkpointed_ms),
+        committed: owned.lanes.iter().map(|lane| lane.at).zip(owned.committed.iter().copied()).collect(),
         buffered: owned.buffered(),
         held: held.map(|lane| HeldInput { topic: lane.at.topic, offset: lane.applied }).collect(),
         stats: Some(owned.shard.stats()),

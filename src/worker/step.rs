@@ -378,6 +378,10 @@ impl<L: Log> Worker<L> {
         self.counts.commits += 1;
         self.counts.scores += tally.scores;
         self.counts.transitions += tally.transitions;
+        tally
+            .told
+            .into_iter()
+            .for_each(|(which, count)| *self.counts.told.entry(which).or_default() += count);
         self.counts.pages += tally.pages;
         self.counts.page_bytes += tally.page_bytes;
         self.counts.markers += tally.markers;

@@ -38,7 +38,7 @@ fn late_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
     let past_due_ms = late.iter().map(|i| view.moment.at_ms.saturating_sub(i.value.due_at_ms)).max();
     let days = past_due_ms.unwrap_or(0) / DAY_MS;
     let items = late.iter().take(MAX_ITEMS).map(|i| Item {
-        kind: "invoice",
+        kind: "invoice".into(),
         id: i.key.to_string(),
         event_id: i.stamp.event_id.to_string(),
         detail: format!(
@@ -125,7 +125,7 @@ fn renewal_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
             number(view, FeatureId::NpsLatest),
         ],
         items: vec![Item {
-            kind: "contract",
+            kind: "contract".into(),
             id: contract.key.to_string(),
             event_id: contract.stamp.event_id.to_string(),
             detail: format!("ends {}{worth}", rfc3339(end_ms)),

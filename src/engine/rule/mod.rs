@@ -19,6 +19,7 @@ pub use settings::{
 };
 
 use super::feature::{FeatureId, Touch, View};
+use super::record::Word;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -95,9 +96,9 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Number {
     /// What it is: a feature name, or the rule's own word.
-    pub name: &'static str,
+    pub name: Word,
     /// Unit.
-    pub unit: &'static str,
+    pub unit: Word,
     /// Its value.
     pub now: Option<i64>,
     /// Its value in the window or at the time it is compared with.
@@ -109,7 +110,7 @@ pub struct Number {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// `ticket`, `invoice`, `survey`, `contact`, `contract`.
-    pub kind: &'static str,
+    pub kind: Word,
     /// Its id.
     pub id: String,
     /// The event that wrote its present state.
@@ -196,7 +197,7 @@ pub fn by_key(key: &str) -> Option<&'static RuleDef> {
 /// A feature as evidence.
 fn number(view: &View<'_>, feature: FeatureId) -> Number {
     let def = feature.def();
-    Number { name: def.name, unit: def.unit.name(), now: feature.value(view), before: None }
+    Number { name: def.name.into(), unit: def.unit.name().into(), now: feature.value(view), before: None }
 }
 
 /// Basis points as a percentage for sentences.

@@ -37,7 +37,7 @@ fn nps_condition(view: &View<'_>, rules: &Rules) -> Condition {
 
 fn answer_item((answer, score): &(&Entry<Box<str>, SurveyFact>, u8)) -> Item {
     Item {
-        kind: "survey",
+        kind: "survey".into(),
         id: answer.key.to_string(),
         event_id: answer.stamp.event_id.to_string(),
         detail: format!("NPS answer {score}"),
@@ -124,7 +124,7 @@ fn champion_evidence(view: &View<'_>, _: &Rules) -> Evidence {
         what: format!("the champion {went}, and no other active champion is known"),
         numbers: vec![number(view, FeatureId::Champions)],
         items: vec![Item {
-            kind: "contact",
+            kind: "contact".into(),
             id: contact.key.to_string(),
             event_id: contact.stamp.event_id.to_string(),
             detail: went.to_owned(),

@@ -92,7 +92,7 @@ fn breach_evidence(view: &View<'_>, _: &Rules) -> Evidence {
         Priority::Low => "low",
     };
     let items = tickets.iter().take(MAX_ITEMS).map(|t| Item {
-        kind: "ticket",
+        kind: "ticket".into(),
         id: t.key.to_string(),
         event_id: t.stamp.event_id.to_string(),
         detail: format!(

@@ -52,8 +52,8 @@ fn drop_evidence(view: &View<'_>, _: &Rules) -> Evidence {
             chance,
         ),
         numbers: vec![Number {
-            name: "usage.activity_28d",
-            unit: "count",
+            name: "usage.activity_28d".into(),
+            unit: "count".into(),
             now: i64::try_from(comparison.now).ok(),
             before: i64::try_from(comparison.before).ok(),
         }],
@@ -98,8 +98,8 @@ fn inactivity_evidence(view: &View<'_>, _: &Rules) -> Evidence {
         ),
         numbers: vec![
             Number {
-                name: "usage.last_active_day",
-                unit: "day_number",
+                name: "usage.last_active_day".into(),
+                unit: "day_number".into(),
                 now: Some(last.0.into()),
                 before: None,
             },

@@ -22,6 +22,7 @@ use super::account::Band;
 use super::feature::{FeatureId, View};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Points of an absent feature in [`Points`].
@@ -49,7 +50,8 @@ pub struct Score {
 }
 
 /// How much of a score is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CoverageClass {
     /// Below the floor: the score is unknown.
     Unknown,
@@ -57,17 +59,6 @@ pub enum CoverageClass {
     Partial,
     /// At least 80 %.
     Full,
-}
-
-impl CoverageClass {
-    /// The name in outputs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CoverageClass::Unknown => "unknown",
-            CoverageClass::Partial => "partial",
-            CoverageClass::Full => "full",
-        }
-    }
 }
 
 /// One line of an explanation.

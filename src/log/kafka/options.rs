@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::log::TopicId;
+use crate::log::{TopicId, TopicPartition};
 
 /// Default of [`KafkaOptions::session_timeout`].
 pub const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(45);
@@ -41,6 +41,14 @@ pub struct KafkaOptions {
     pub security: Security,
     /// Further settings of the client library, passed through as they are.
     pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaOptions {
+    /// The name of a topic, if it has this partition.
+    pub(super) fn name(&self, at: TopicPartition) -> Option<&str> {
+        let name = self.topics.get(usize::from(at.topic.0));
+        name.filter(|_| at.partition < self.partitions).map(String::as_str)
+    }
 }
 
 /// How a connection is protected.

@@ -1,15 +1,46 @@
 //! What is told to the world: score records and risk transitions, as values that serialise to
 //! the documented JSON. Times are RFC 3339 in UTC, money is minor units, scores are integer
 //! hundredths beside the whole number people read.
+//!
+//! The same records go out as protobuf (`proto/accountpulse/v1/`): `encode.rs` writes it,
+//! `decode.rs` reads it back and gives the JSON twin, `id.rs` names each record.
+//!
+//! To add a field: here, in the schema, and a line in `encode.rs` and `decode.rs`; `tests/contract`
+//! holds the four together and says which version question to answer first.
+
+mod decode;
+mod encode;
+mod id;
+mod pb;
+mod wire;
+
+pub use decode::{NotARecord, RecordKind, json_twin};
+pub use id::{score_id, transition_id};
 
 use super::account::{Band, Phase};
 use super::risk::Transition;
 use super::rule::{Evidence, Severity};
+use super::score::CoverageClass;
 use super::time::rfc3339;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 
 /// Version of both record shapes.
 pub const RECORD_VERSION: u8 = 1;
+
+/// A word of ours, such as a rule key: borrowed from the program, owned when it was decoded.
+pub type Word = Cow<'static, str>;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputEncoding {
+    /// One JSON object per record.
+    #[default]
+    Json,
+    /// One `accountpulse.v1.ScoreRecord` or `accountpulse.v1.RiskTransition` per record, without
+    /// framing.
+    Protobuf,
+}
 
 fn instant<S: Serializer>(at_ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at_ms))
@@ -33,14 +64,14 @@ pub struct ScoreRecord {
     pub band: Option<Band>,
     /// Share of weight backed by data, basis points.
     pub coverage_basis_points: u16,
-    /// `full`, `partial` or `unknown`.
-    pub coverage: &'static str,
+    /// The class of that share.
+    pub coverage: CoverageClass,
     /// The scorecard that was used.
     pub scorecard: String,
     /// Lines that sum to `score_hundredths`.
     pub contributions: Vec<Contribution>,
     /// Features of the card without a value.
-    pub absent: Vec<&'static str>,
+    pub absent: Vec<Word>,
     /// What was published before; absent for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
@@ -70,7 +101,7 @@ pub struct Contribution {
     pub value: Option<i64>,
     /// The value's unit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<&'static str>,
+    pub unit: Option<Word>,
     /// Points, hundredths, 0 to 10000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub points_hundredths: Option<i16>,
@@ -105,7 +136,7 @@ pub struct RiskSummary {
     pub id: String,
     /// Its rule.
     pub rule: String,
-    /// Pending or firing.
+    /// Pending or firing; never resolved.
     pub phase: Phase,
     /// Its severity.
     pub severity: Severity,
@@ -127,9 +158,9 @@ pub struct RiskTransition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_name: Option<String>,
     /// The rule.
-    pub rule: &'static str,
+    pub rule: Word,
     /// The rule's name for people.
-    pub title: &'static str,
+    pub title: Word,
     /// What happened to the risk.
     pub transition: Transition,
     /// Counts the transitions of this rule on this account; with the id it names this one.
@@ -167,7 +198,7 @@ pub struct RiskTransition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// What to do.
-    pub play: &'static str,
+    pub play: Word,
     /// The configuration that decided.
     pub config_version: String,
 }

@@ -1,0 +1,165 @@
+//! The input partitions being read, and what proves that their silence was heard.
+//!
+//! A partition that was read as far as committed records go is asked about at a slow pace; if its
+//! position is not below the end that the cluster then names, everything up to that moment was
+//! heard. No answer, no proof: an answer counts for a second and for the assignment it was asked
+//! under.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::probe::{Answer, Prober};
+use crate::log::{Offset, TopicPartition};
+
+/// How often a partition is asked about.
+const PACE: Duration = Duration::from_millis(500);
+/// How long an answer counts.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// An input partition being read.
+struct Lane {
+    at: TopicPartition,
+    /// Where reading began.
+    began: Offset,
+    /// Of the next record.
+    position: Offset,
+    /// Whether nothing more was to be seen there.
+    at_end: bool,
+}
+
+/// A partition was heard to its end.
+struct Proof {
+    at: TopicPartition,
+    position: Offset,
+    asked: Instant,
+}
+
+/// The input partitions being read.
+pub(super) struct Intake {
+    lanes: Vec<Lane>,
+    prober: Arc<Prober>,
+    reply: Sender<Answer>,
+    answers: Receiver<Answer>,
+    /// The last question; `Some` while it has no answer.
+    number: u64,
+    open: Option<u64>,
+    next_ask: Option<Instant>,
+    proofs: VecDeque<Proof>,
+}
+
+impl Intake {
+    pub fn new(prober: Arc<Prober>) -> Intake {
+        let (reply, answers) = crossbeam_channel::unbounded();
+        Intake {
+            lanes: Vec::new(),
+            prober,
+            reply,
+            answers,
+            number: 0,
+            open: None,
+            next_ask: None,
+            proofs: VecDeque::new(),
+        }
+    }
+
+    /// Begins anew with exactly these partitions.
+    pub fn start(&mut self, positions: &[(TopicPartition, Offset)]) {
+        let lane = |(at, position): &(TopicPartition, Offset)| Lane {
+            at: *at,
+            began: *position,
+            position: *position,
+            at_end: false,
+        };
+        self.lanes = positions.iter().map(lane).collect();
+        self.proofs.clear();
+        // What was asked before says nothing about these.
+        self.open = None;
+        self.next_ask = None;
+    }
+
+    fn lane(&mut self, at: TopicPartition) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.at == at)
+    }
+
+    /// Where reading of this partition began, if it is being read.
+    pub fn began(&self, at: TopicPartition) -> Option<Offset> {
+        self.lanes.iter().find(|lane| lane.at == at).map(|lane| lane.began)
+    }
+
+    /// A record that is being handed out.
+    pub fn note_record(&mut self, at: TopicPartition, offset: Offset) {
+        if let Some(lane) = self.lane(at) {
+            lane.position = offset + 1;
+            lane.at_end = false;
+        }
+    }
+
+    /// Nothing more is to be seen from `position` on.
+    pub fn note_end(&mut self, at: TopicPartition, position: Offset) {
+        if let Some(lane) = self.lane(at)
+            && position >= lane.position
+        {
+            lane.position = position;
+            lane.at_end = true;
+        }
+    }
+
+    /// Puts the next question when it is time. `anything`: asks even if no partition is at its end,
+    /// to learn whether the cluster answers at all.
+    pub fn ask(&mut self, now: Instant, anything: Option<TopicPartition>) {
+        if self.open.is_some() || self.next_ask.is_some_and(|next| now < next) {
+            return;
+        }
+        let mut at: Vec<_> = self.lanes.iter().filter(|lane| lane.at_end).map(|lane| lane.at).collect();
+        if at.is_empty() {
+            at.extend(anything);
+        }
+        if at.is_empty() {
+            return;
+        }
+        self.number += 1;
+        self.open = Some(self.number);
+        self.next_ask = Some(now + PACE);
+        self.prober.ask(at, self.number, self.reply.clone());
+    }
+
+    /// Takes what was answered; `true` if the cluster did answer.
+    pub fn hear(&mut self) -> bool {
+        let mut heard = false;
+        while let Ok(answer) = self.answers.try_recv() {
+            heard |= !answer.ends.is_empty();
+            if self.open != Some(answer.number) {
+                continue;
+            }
+            self.open = None;
+            for (at, end) in answer.ends {
+                if let Some(lane) = self.lanes.iter().find(|lane| lane.at == at)
+                    && lane.at_end
+                    && lane.position >= end
+                {
+                    let (position, asked) = (lane.position, answer.asked);
+                    self.proofs.push_back(Proof { at, position, asked });
+                }
+            }
+        }
+        heard
+    }
+
+    /// The next proof that a partition was heard to its end, if it is not too old to count.
+    pub fn proof(&mut self, now: Instant) -> Option<(TopicPartition, Offset)> {
+        while let Some(Proof { at, position, asked }) = self.proofs.pop_front() {
+            if now.saturating_duration_since(asked) <= FRESH {
+                return Some((at, position));
+            }
+        }
+        None
+    }
+
+    /// Forgets proofs that nobody has taken: the cluster has fallen silent.
+    pub fn doubt(&mut self) {
+        self.proofs.clear();
+    }
+}

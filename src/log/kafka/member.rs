@@ -1,0 +1,539 @@
+//! A member of the group with its transactional producer: the `Log` trait on a cluster.
+//!
+//! One thread owns it and makes all its calls. What comes in goes through one batch queue, to which
+//! every partition is forwarded; the consumer's own queue carries only what the library has to say.
+//! Dropping it leaves the group as soon as the last batch it handed out is gone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
+
+use super::client::{KafkaCluster, is_transport};
+use super::context::Base;
+use super::drain::{self, BatchQueue, KafkaBatch, Message, Notice};
+use super::error::KafkaError;
+use super::intake::Intake;
+use super::outcome::{misuse, of_call};
+use super::probe::Prober;
+use super::range::{RangeError, RangeReader};
+use super::reasons::{Class, Reason};
+use super::rebalance::{Happening, MemberContext, rectangle};
+use super::settings;
+use super::transaction::Transactions;
+use crate::clock;
+use crate::log::{
+    CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
+    Polled, ReadRange, TopicId, TopicPartition, Watermarks,
+};
+
+/// Most records handed out at once.
+const BATCH: usize = 4096;
+/// Longest wait between two looks at what the library has to say beside records.
+const SLICE: Duration = Duration::from_millis(20);
+/// Longest wait for committed positions; the call may be repeated.
+const COMMITTED_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait for a record in a range.
+const RANGE_WAIT: Duration = Duration::from_millis(100);
+/// How often it is said that no broker answers.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
+/// How long a member that lost its transactional id waits to learn whether its name is taken too:
+/// the group's answer to a heartbeat, every 3 s, tells.
+const NAME_WAIT: Duration = Duration::from_secs(4);
+
+/// The membership under which positions are committed.
+struct Membership {
+    shown: GroupMetadata,
+    /// `None` if the library had none to give: then nothing can be committed.
+    held: Option<ConsumerGroupMetadata>,
+}
+
+/// Whether brokers answer.
+#[derive(Default)]
+struct Silence {
+    lost: bool,
+    said: Option<Instant>,
+}
+
+/// The member of a cluster's group, with its transactions.
+pub struct KafkaLog {
+    transactions: Transactions,
+    reader: Option<RangeReader<Base>>,
+    queue: BatchQueue,
+    intake: Intake,
+    consumer: Arc<BaseConsumer<MemberContext>>,
+    prober: Arc<Prober>,
+    membership: Option<Membership>,
+    /// How many assignments there have been.
+    assignments: i64,
+    /// Whether the group waits for our word that we let go.
+    revoking: bool,
+    silence: Silence,
+    /// An error that came behind records: told once they are handed out.
+    pending: Option<LogError>,
+    notices: Vec<Notice>,
+    subscribed: bool,
+    name: String,
+    cluster: Arc<KafkaCluster>,
+}
+
+impl KafkaCluster {
+    /// A fresh member of the group: worker `worker` of this process. It does not connect yet.
+    pub fn member(self: &Arc<Self>, worker: u32) -> Result<KafkaLog, KafkaError> {
+        let options = self.options();
+        let name = format!("{}-{worker}", options.instance);
+        let context = MemberContext::new(self.base(&format!("consumer {worker}")));
+        let consumer: BaseConsumer<MemberContext> = self.make(&settings::member(options, worker), context)?;
+        let consumer = Arc::new(consumer);
+        let queue = BatchQueue::new(&consumer, options, &options.inputs, BATCH).ok_or_else(bad_name)?;
+        let prober = self.prober()?;
+        Ok(KafkaLog {
+            transactions: Transactions::new(self, worker)?,
+            reader: None,
+            queue,
+            intake: Intake::new(Arc::clone(&prober)),
+            consumer,
+            prober,
+            membership: None,
+            assignments: 0,
+            revoking: false,
+            silence: Silence::default(),
+            pending: None,
+            notices: Vec::new(),
+            subscribed: false,
+            name,
+            cluster: Arc::clone(self),
+        })
+    }
+}
+
+fn bad_name() -> KafkaError {
+    KafkaError::Setting { setting: "topics".to_owned(), detail: "a name cannot be a topic's".to_owned() }
+}
+
+impl KafkaLog {
+    fn ready(&self) -> Result<(), LogError> {
+        if self.subscribed { Ok(()) } else { Err(misuse("init has not finished")) }
+    }
+
+    fn place(&self, at: TopicPartition) -> Result<(&str, i32), LogError> {
+        let name = self.cluster.options().name(at).ok_or_else(|| misuse("no such partition"))?;
+        Ok((name, i32::try_from(at.partition).unwrap_or(i32::MAX)))
+    }
+
+    /// A list for the library, in the order of `at`.
+    fn list(
+        &self,
+        at: impl Iterator<Item = (TopicPartition, Place)>,
+    ) -> Result<TopicPartitionList, LogError> {
+        let mut list = TopicPartitionList::new();
+        for (at, place) in at {
+            let (name, partition) = self.place(at)?;
+            list.add_partition_offset(name, partition, place).map_err(|error| misuse(&error.to_string()))?;
+        }
+        Ok(list)
+    }
+
+    /// Runs the callbacks that wait and takes the errors that the consumer reports.
+    fn serve(&mut self) -> Result<(), LogError> {
+        self.transactions.serve();
+        loop {
+            let error = match self.consumer.poll(Duration::ZERO) {
+                None => return Ok(()),
+                Some(Err(error)) => error,
+                // Every partition is forwarded: a record here would be a hole in its batch.
+                Some(Ok(_)) => return Err(misuse("a record came past the batch queue")),
+            };
+            match error {
+                LibraryError::MessageConsumptionFatal(code) => return Err(self.fatal(code)),
+                LibraryError::PartitionEOF(_) => {}
+                error if is_transport(&error) => self.silence.lost = true,
+                // The context has noted what is worth noting; the library goes on trying.
+                error => tracing::debug!(member = self.name, "the consumer reports: {error}"),
+            }
+        }
+    }
+
+    fn fatal(&self, code: Code) -> LogError {
+        let options = self.cluster.options();
+        match code {
+            Code::FencedInstanceId | Code::UnreleasedInstanceId => {
+                LogError::InstanceTaken { instance: options.instance.clone() }
+            }
+            code => misuse(&format!("the consumer {} cannot go on: {code}", self.name)),
+        }
+    }
+
+    /// The cluster has answered.
+    fn heard(&mut self) {
+        self.silence.lost = false;
+        self.consumer.context().base().heard();
+    }
+
+    fn happening(&mut self, happening: Happening) -> Polled<KafkaBatch> {
+        self.heard();
+        self.intake.start(&[]);
+        self.pending = None;
+        match happening {
+            Happening::Assigned { given, group } => {
+                self.revoking = false;
+                self.assignments += 1;
+                let shown = GroupMetadata { generation: self.assignments, member: self.name.clone() };
+                self.membership = Some(Membership { shown: shown.clone(), held: group });
+                Polled::Assigned { partitions: self.whole(&given), group: shown }
+            }
+            Happening::Revoked => {
+                self.revoking = true;
+                Polled::Revoked
+            }
+            Happening::Lost => {
+                self.membership = None;
+                self.let_go();
+                Polled::Lost
+            }
+        }
+    }
+
+    /// The partition numbers of which every input is ours.
+    fn whole(&self, given: &[(String, i32)]) -> Vec<u32> {
+        let options = self.cluster.options();
+        let known = |(name, partition): &(String, i32)| {
+            let topic =
+                options.inputs.iter().find(|id| options.topics.get(usize::from(id.0)) == Some(name))?;
+            Some(TopicPartition { topic: *topic, partition: u32::try_from(*partition).ok()? })
+        };
+        let given: Vec<_> = given.iter().filter_map(known).collect();
+        let (numbers, odd) = rectangle(&options.inputs, options.partitions, &given);
+        if let Some(first) = odd.first() {
+            let name = options.topics.get(usize::from(first.topic.0)).map_or("?", String::as_str);
+            let sentence = format!(
+                "{} of the given input partitions cannot be used, the first is {name}/{}: every input topic \
+                 must have exactly {} partitions; create the missing ones",
+                odd.len(),
+                first.partition,
+                options.partitions
+            );
+            tracing::error!(member = self.name, "{sentence}");
+            self.consumer.context().base().note(Reason::new(Class::Layout, sentence));
+        }
+        numbers
+    }
+
+    /// Tells the group that we read nothing of what it took away.
+    fn let_go(&mut self) {
+        self.revoking = false;
+        if let Err(error) = self.consumer.unassign() {
+            tracing::warn!(member = self.name, "partitions could not be given back: {error}");
+        }
+    }
+
+    /// Takes records, and what came beside them.
+    fn take(&mut self, wait: Duration) -> Result<Option<KafkaBatch>, LogError> {
+        let messages = self.queue.take(wait, &mut self.notices);
+        let batch = self.hand_out(messages);
+        for notice in std::mem::take(&mut self.notices) {
+            match notice {
+                Notice::Eof { at, position } => {
+                    self.heard();
+                    self.intake.note_end(at, position);
+                }
+                Notice::Error { at, code, detail } => self.note_error(at, code, &detail),
+            }
+        }
+        Ok(batch)
+    }
+
+    fn hand_out(&mut self, messages: Vec<Message>) -> Option<KafkaBatch> {
+        if messages.is_empty() {
+            return None;
+        }
+        self.heard();
+        let batch = self.queue.batch(messages);
+        for (at, offset) in batch.ends() {
+            self.intake.note_record(at, offset);
+        }
+        Some(batch)
+    }
+
+    fn note_error(&mut self, at: Option<TopicPartition>, code: Code, detail: &str) {
+        let error = LibraryError::MessageConsumption(code);
+        let offset = at.and_then(|at| Some((at, self.intake.began(at)?)));
+        self.pending = match (code, offset) {
+            (Code::AutoOffsetReset, Some((at, offset))) => Some(self.out_of_range(at, offset)),
+            // Of a partition that is no longer read.
+            (Code::AutoOffsetReset, None) => return,
+            _ if is_transport(&error) => {
+                self.silence.lost = true;
+                return;
+            }
+            _ => Some(match of_call(&self.cluster, "reading the input", &error) {
+                LogError::Store { .. } => misuse(&format!("reading the input failed: {detail}")),
+                passing => passing,
+            }),
+        };
+    }
+
+    fn out_of_range(&self, at: TopicPartition, offset: Offset) -> LogError {
+        match self.prober.watermarks(at) {
+            Ok(Watermarks { start, end }) => {
+                LogError::OutOfRange { topic: at.topic, partition: at.partition, offset, start, end }
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// Somebody took our transactional id. If our name in the group is taken as well, another
+    /// process runs under it; a transaction that outlived its time looks the same otherwise.
+    fn who_fenced(&mut self, detail: &str) -> LogError {
+        let deadline = clock::monotonic() + NAME_WAIT;
+        loop {
+            if let Some(Err(LibraryError::MessageConsumptionFatal(code))) = self.consumer.poll(SLICE) {
+                return self.fatal(code);
+            }
+            if clock::monotonic() >= deadline {
+                return LogError::Fenced { detail: detail.to_owned() };
+            }
+        }
+    }
+
+    fn judged<T>(&mut self, answer: Result<T, LogError>) -> Result<T, LogError> {
+        match answer {
+            Err(LogError::Fenced { detail }) => Err(self.who_fenced(&detail)),
+            answer => answer,
+        }
+    }
+
+    fn new_reader(&self) -> Result<RangeReader<Base>, LogError> {
+        let options = self.cluster.options();
+        let made = self.cluster.make(&settings::reader(options), self.cluster.base("reader"));
+        let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
+        made.map_err(|error| misuse(&error.to_string()))
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        // Nobody is left to acknowledge a revocation, open or to come.
+        self.consumer.context().leave();
+        self.let_go();
+    }
+}
+
+impl Log for KafkaLog {
+    type Batch = KafkaBatch;
+
+    fn init(&mut self) -> Result<bool, LogError> {
+        if self.subscribed {
+            return Ok(true);
+        }
+        if !self.transactions.init()? {
+            return Ok(false);
+        }
+        let options = self.cluster.options();
+        let topic = |id: &TopicId| options.topics.get(usize::from(id.0)).map(String::as_str);
+        let topics: Vec<&str> = options.inputs.iter().filter_map(topic).collect();
+        self.consumer.subscribe(&topics).map_err(|error| misuse(&error.to_string()))?;
+        self.subscribed = true;
+        Ok(true)
+    }
+
+    fn poll(&mut self, wait: Duration) -> Result<Polled<KafkaBatch>, LogError> {
+        self.ready()?;
+        let mut now = clock::monotonic();
+        let deadline = now + wait;
+        loop {
+            self.serve()?;
+            if let Some(happening) = self.consumer.context().next() {
+                return Ok(self.happening(happening));
+            }
+            if let Some(error) = self.pending.take() {
+                return Err(error);
+            }
+            if self.intake.hear() {
+                self.heard();
+            }
+            if let Some((at, position)) = self.intake.proof(now) {
+                return Ok(Polled::Drained { at, position });
+            }
+            let left = deadline.saturating_duration_since(now);
+            if let Some(batch) = self.take(left.min(SLICE))? {
+                return Ok(Polled::Records(batch));
+            }
+            now = clock::monotonic();
+            self.ask(now);
+            if self.silence.lost && self.silence.said.is_none_or(|said| now - said >= SAY_AGAIN) {
+                self.silence.said = Some(now);
+                self.intake.doubt();
+                let trouble = self.cluster.trouble().map(|trouble| trouble.sentence);
+                let detail = trouble.unwrap_or_else(|| "no broker answers".to_owned());
+                return Err(LogError::Unavailable { detail });
+            }
+            if self.pending.is_none() && now >= deadline {
+                return Ok(Polled::Idle);
+            }
+        }
+    }
+
+    fn assign(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
+        self.ready()?;
+        let offset = |offset: &Offset| Place::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
+        let list = self.list(positions.iter().map(|(at, from)| (*at, offset(from))))?;
+        if positions.iter().any(|(at, _)| !self.cluster.options().inputs.contains(&at.topic)) {
+            return Err(misuse("only inputs are read by a member"));
+        }
+        // Recovery is over: its reader would only hold memory and connections.
+        self.reader = None;
+        if self.consumer.context().has_news() {
+            // The next poll tells of it, and this assignment is of the past.
+            return Ok(());
+        }
+        let nothing = TopicPartitionList::new();
+        let failed = |error: LibraryError| misuse(&format!("reading could not be started: {error}"));
+        // Stopping takes the forwarding away. The first call asks for the stop; the second is
+        // answered behind it.
+        self.consumer.assign(&nothing).map_err(failed)?;
+        self.consumer.assign(&nothing).map_err(failed)?;
+        for (at, _) in positions {
+            let (name, partition) = self.place(*at)?;
+            if !self.queue.forward(&self.consumer, name, partition) {
+                return Err(misuse("a partition could not be forwarded"));
+            }
+        }
+        self.intake.start(positions);
+        self.pending = None;
+        if positions.is_empty() { Ok(()) } else { self.consumer.assign(&list).map_err(failed) }
+    }
+
+    fn unassign(&mut self) -> Result<(), LogError> {
+        self.ready()?;
+        self.intake.start(&[]);
+        self.pending = None;
+        if self.revoking {
+            self.membership = None;
+            self.let_go();
+            return Ok(());
+        }
+        let nothing = TopicPartitionList::new();
+        self.consumer.assign(&nothing).map_err(|error| misuse(&error.to_string()))
+    }
+
+    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Committed, LogError> {
+        self.ready()?;
+        if partitions.is_empty() {
+            return Ok(Committed::Positions(Vec::new()));
+        }
+        let list = self.list(partitions.iter().map(|at| (*at, Place::Invalid)))?;
+        let _watched = self.cluster.guard("the group's positions");
+        let answer = self.consumer.committed_offsets(list, COMMITTED_WAIT);
+        let list = match answer {
+            Ok(list) => list,
+            // The brokers say "not yet" and the library asks again until its time is up.
+            Err(error)
+                if error.rdkafka_error_code() == Some(Code::OperationTimedOut)
+                    && !self.consumer.context().base().all_down() =>
+            {
+                return Ok(Committed::Pending);
+            }
+            Err(error) => return Err(of_call(&self.cluster, "the group's positions", &error)),
+        };
+        let mut found = Vec::with_capacity(partitions.len());
+        for (offset, failed, metadata) in drain::positions(&list) {
+            if let Some(code) = failed {
+                let error = LibraryError::OffsetFetch(code);
+                return Err(of_call(&self.cluster, "the group's positions", &error));
+            }
+            let position = Offset::try_from(offset).ok();
+            found.push(position.map(|position| CommittedPosition { position, metadata }));
+        }
+        self.consumer.context().base().heard();
+        Ok(Committed::Positions(found))
+    }
+
+    fn watermarks(&mut self, at: TopicPartition) -> Result<Watermarks, LogError> {
+        self.ready()?;
+        self.prober.watermarks(at)
+    }
+
+    fn read_range(
+        &mut self,
+        at: TopicPartition,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<ReadRange<KafkaBatch>, LogError> {
+        self.ready()?;
+        self.place(at)?;
+        if self.reader.is_none() {
+            self.reader = Some(self.new_reader()?);
+        }
+        let Some(reader) = &mut self.reader else { return Err(misuse("there is no reader")) };
+        let _watched = self.cluster.guard("reading a range");
+        match reader.read(at, from, max_bytes, RANGE_WAIT) {
+            Ok(range) => Ok(range),
+            Err(RangeError::OutOfRange) => Err(self.out_of_range(at, from)),
+            Err(RangeError::Failed { code, .. }) => {
+                Err(of_call(&self.cluster, "reading a range", &LibraryError::MessageConsumption(code)))
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.ready()?;
+        let begun = self.transactions.begin();
+        self.judged(begun)
+    }
+
+    fn send(&mut self, record: &OutRecord) -> Result<(), LogError> {
+        let sent = self.transactions.send(record);
+        self.judged(sent)
+    }
+
+    fn drain(&mut self) -> Result<Drain, LogError> {
+        let drained = self.transactions.drain();
+        self.judged(drained)
+    }
+
+    fn last_sent(&self, at: TopicPartition) -> Option<Offset> {
+        self.transactions.last_sent(at)
+    }
+
+    fn send_offsets(
+        &mut self,
+        positions: &[(TopicPartition, CommittedPosition)],
+        group: &GroupMetadata,
+    ) -> Result<(), LogError> {
+        let held = self.membership.as_ref().filter(|known| known.shown == *group);
+        let Some(held) = held.and_then(|known| known.held.as_ref()) else {
+            let detail = "the membership is not the present one".to_owned();
+            return self.transactions.is_open().and(Err(LogError::AbortRequired { detail }));
+        };
+        let sent = self.transactions.send_offsets(positions, held);
+        self.judged(sent)
+    }
+
+    fn commit(&mut self) -> Result<CommitOutcome, LogError> {
+        let outcome = self.transactions.commit();
+        match self.judged(outcome)? {
+            CommitOutcome::Fenced => match self.who_fenced("the commit was refused") {
+                LogError::Fenced { .. } => Ok(CommitOutcome::Fenced),
+                error => Err(error),
+            },
+            outcome => Ok(outcome),
+        }
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        let aborted = self.transactions.abort();
+        self.judged(aborted)
+    }
+}
+
+impl KafkaLog {
+    /// Asks for the ends that prove silence, or merely whether anybody answers.
+    fn ask(&mut self, now: Instant) {
+        let anything = self.cluster.options().inputs.first();
+        let anything = anything.filter(|_| self.silence.lost);
+        self.intake.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }));
+    }
+}

@@ -1,0 +1,136 @@
+//! Asks for the ends of partitions, open transactions included. One client and one thread serve
+//! all members of the process: an answer may take a while, and a worker must not wait for it.
+//!
+//! The proof of silence rests on this end. The one that a reader of committed records sees stops
+//! below an open transaction, and what stands in that has not been heard yet.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
+
+use super::client::{KafkaCluster, Probe, serve};
+use super::error::KafkaError;
+use super::outcome::{misuse, of_call};
+use super::settings;
+use crate::clock;
+use crate::log::{LogError, Offset, TopicPartition, Watermarks};
+
+/// Longest wait for the ends of a list of partitions.
+const ENDS_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait for the bounds of one partition.
+const BOUNDS_WAIT: Duration = Duration::from_secs(2);
+/// How often the client's callbacks run when nobody asks.
+const IDLE_PACE: Duration = Duration::from_secs(1);
+
+/// A question for the thread.
+struct Ask {
+    at: Vec<TopicPartition>,
+    number: u64,
+    reply: Sender<Answer>,
+}
+
+/// What the cluster answered.
+pub(super) struct Answer {
+    /// Of which question.
+    pub number: u64,
+    /// When the question was put to the cluster: the ends are not older than that.
+    pub asked: Instant,
+    /// The ends that are known now; empty if the cluster did not answer.
+    pub ends: Vec<(TopicPartition, Offset)>,
+}
+
+/// The way to the thread. The thread ends when the last of these is dropped.
+pub(super) struct Prober {
+    asks: Sender<Ask>,
+    client: Arc<Probe>,
+    cluster: Arc<KafkaCluster>,
+}
+
+impl Prober {
+    /// Makes the client and starts the thread.
+    pub fn start(cluster: &Arc<KafkaCluster>) -> Result<Prober, KafkaError> {
+        let client = settings::probe(cluster.options());
+        let client: Arc<Probe> = Arc::new(cluster.make(&client, cluster.base("ends"))?);
+        let (asks, questions) = crossbeam_channel::unbounded();
+        let (of_thread, names) = (Arc::clone(&client), cluster.options().topics.clone());
+        let thread = thread::Builder::new().name("kafka-ends".to_owned());
+        thread.spawn(move || answer_all(&of_thread, &names, &questions)).map_err(|error| {
+            KafkaError::Call {
+                what: "a thread for the ends of partitions".to_owned(),
+                detail: error.to_string(),
+            }
+        })?;
+        Ok(Prober { asks, client, cluster: Arc::clone(cluster) })
+    }
+
+    /// Asks for these ends; the answer comes to `reply`, and always comes.
+    pub fn ask(&self, at: Vec<TopicPartition>, number: u64, reply: Sender<Answer>) {
+        // The thread lives as long as this value does.
+        drop(self.asks.send(Ask { at, number, reply }));
+    }
+
+    /// Start and end of a partition, open transactions included.
+    pub fn watermarks(&self, at: TopicPartition) -> Result<Watermarks, LogError> {
+        let options = self.cluster.options();
+        let name = options.name(at).ok_or_else(|| misuse("no such partition"))?;
+        let _watched = self.cluster.guard("the bounds of a partition");
+        serve(&self.client);
+        let partition = i32::try_from(at.partition).unwrap_or(i32::MAX);
+        let answer = self.client.fetch_watermarks(name, partition, BOUNDS_WAIT);
+        serve(&self.client);
+        let (start, end) = answer
+            .map_err(|error| of_call(&self.cluster, &format!("the bounds of {name}/{partition}"), &error))?;
+        self.client.context().heard();
+        let (Ok(start), Ok(end)) = (Offset::try_from(start), Offset::try_from(end)) else {
+            return Err(LogError::Unavailable {
+                detail: format!("the bounds of {name}/{partition} are unknown"),
+            });
+        };
+        Ok(Watermarks { start, end })
+    }
+}
+
+fn answer_all(client: &Probe, names: &[String], questions: &Receiver<Ask>) {
+    loop {
+        let ask = match questions.recv_timeout(IDLE_PACE) {
+            Ok(ask) => Some(ask),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        serve(client);
+        if let Some(Ask { at, number, reply }) = ask {
+            let asked = clock::monotonic();
+            let ends = ends(client, names, &at);
+            serve(client);
+            // Whoever asked may be gone.
+            drop(reply.send(Answer { number, asked, ends }));
+        }
+    }
+}
+
+/// The ends of these partitions, in one request per broker.
+fn ends(client: &Probe, names: &[String], at: &[TopicPartition]) -> Vec<(TopicPartition, Offset)> {
+    let mut list = TopicPartitionList::with_capacity(at.len());
+    let mut asked = Vec::with_capacity(at.len());
+    for at in at {
+        let (Some(name), Ok(partition)) = (names.get(usize::from(at.topic.0)), i32::try_from(at.partition))
+        else {
+            continue;
+        };
+        if list.add_partition_offset(name, partition, Place::End).is_ok() {
+            asked.push(*at);
+        }
+    }
+    let Ok(list) = client.offsets_for_times(list, ENDS_WAIT) else { return Vec::new() };
+    client.context().heard();
+    let found = list.elements();
+    let found = asked.into_iter().zip(&found).filter_map(|(at, one)| match (one.error(), one.offset()) {
+        (Ok(()), Place::Offset(end)) => Some((at, Offset::try_from(end).ok()?)),
+        _ => None,
+    });
+    found.collect()
+}

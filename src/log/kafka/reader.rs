@@ -1,0 +1,123 @@
+//! Reads committed records outside the group: what `tail`, `follow` and `status` look at.
+//!
+//! It neither joins the group nor moves its positions, and must not be used for a worker's input.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
+
+use crate::log::{Offset, ReadRange, RecordBatch, TopicPartition, Watermarks};
+
+use super::admin::partition_number;
+use super::client::{KafkaCluster, Probe, is_transport, serve};
+use super::context::Base;
+use super::drain::KafkaBatch;
+use super::error::KafkaError;
+use super::range::{RangeError, RangeReader};
+use super::settings;
+
+/// Longest wait for the bounds of a partition.
+const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for the news whether a trouble is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A reader of committed records.
+pub struct KafkaReader {
+    range: RangeReader<Base>,
+    cluster: Arc<KafkaCluster>,
+}
+
+impl KafkaCluster {
+    /// A reader of committed records.
+    pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
+        let consumer: Probe = self.make(&settings::reader(self.options()), self.base("reader"))?;
+        serve(&consumer);
+        let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {
+            setting: "kafka.topics".to_owned(),
+            detail: "one of the names cannot be the name of a topic".to_owned(),
+        })?;
+        Ok(KafkaReader { range, cluster: Arc::clone(self) })
+    }
+}
+
+impl KafkaReader {
+    /// First offset that exists, and the end of what is committed: the records of transactions
+    /// that are still open, and all after them, stand beyond it.
+    pub fn watermarks(&self, at: TopicPartition) -> Result<Watermarks, KafkaError> {
+        let name = self.cluster.topic(at)?;
+        let partition = partition_number(at)?;
+        let what = format!("the bounds of {name}/{partition}");
+        let consumer = self.range.consumer();
+        let (start, end) = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
+            consumer.client().fetch_watermarks(name, partition, slice)
+        })?;
+        Ok(Watermarks { start: u64::try_from(start).unwrap_or(0), end: u64::try_from(end).unwrap_or(0) })
+    }
+
+    /// Committed records from `from` on, about `max_bytes` of them; waits at most `wait` for the
+    /// first one. A position that is `from` says that nothing more is to be seen now.
+    pub fn read(
+        &mut self,
+        at: TopicPartition,
+        from: Offset,
+        max_bytes: usize,
+        wait: Duration,
+    ) -> Result<ReadRange<KafkaBatch>, KafkaError> {
+        let cluster = Arc::clone(&self.cluster);
+        let _watched = cluster.guard("reading a partition");
+        let name = cluster.topic(at)?;
+        partition_number(at)?;
+        match self.range.read(at, from, max_bytes, wait) {
+            Ok(range) if !range.batch.is_empty() || range.position > from => {
+                self.base().heard();
+                Ok(range)
+            }
+            Ok(range) => {
+                self.look_again(name)?;
+                Ok(range)
+            }
+            Err(RangeError::OutOfRange) => {
+                Err(KafkaError::OutOfRange { topic: name.to_owned(), partition: at.partition, offset: from })
+            }
+            Err(RangeError::Failed { code, detail }) => {
+                let error = LibraryError::MessageConsumption(code);
+                if is_transport(&error) && self.base().trouble().is_some() {
+                    return Err(cluster.unreachable(self.base()));
+                }
+                Err(match cluster.failed(&format!("reading {name}/{}", at.partition), &error, name) {
+                    KafkaError::Call { what, .. } => {
+                        KafkaError::Call { what, detail: cluster.scrub(&detail) }
+                    }
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// Silence is an answer only while the cluster answers otherwise.
+    fn look_again(&self, name: &str) -> Result<(), KafkaError> {
+        if self.base().trouble().is_none() {
+            return Ok(());
+        }
+        let consumer = self.range.consumer();
+        let answer = consumer.client().fetch_metadata(Some(name), LOOK_AGAIN);
+        match answer {
+            Ok(metadata) => {
+                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+                let code = topic.and_then(|topic| topic.error()).map(Code::from);
+                if let Some(denied) = code.and_then(|code| self.cluster.denied(code, name)) {
+                    return Err(denied);
+                }
+                self.base().heard();
+                Ok(())
+            }
+            Err(_) => Err(self.cluster.unreachable(self.base())),
+        }
+    }
+
+    fn base(&self) -> &Base {
+        self.range.consumer().context()
+    }
+}
