@@ -229,6 +229,10 @@ impl RecordBatch for KafkaBatch {
         RecordRef { at, offset, timestamp_ms: message.timestamp_ms(), key, value }
     }
 
+    fn has_headers(&self, index: usize) -> bool {
+        self.messages.get(index).is_some_and(|message| !message.headers().headers.is_null())
+    }
+
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         self.headers(index).filter(|(found, _)| *found == name).last().map(|(_, value)| value)
     }
