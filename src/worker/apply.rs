@@ -95,6 +95,9 @@ fn merge<'q, B: RecordBatch>(
     counts: &mut WorkerCounts,
 ) -> Pass {
     let mut heads: Vec<Head<'q>> = queues.iter().map(|_| Head::Unread).collect();
+    if !owned.shard.evaluate_some(context.room.effects.saturating_sub(owned.owed.len())) {
+        return Pass::Full;
+    }
     loop {
         for (index, head) in heads.iter_mut().enumerate() {
             if matches!(head, Head::Unread) {
@@ -275,7 +278,8 @@ fn push_letter<B: RecordBatch>(
     context: &PassContext<'_>,
 ) {
     let input = &context.settings.inputs[index];
-    let letter = dead_letter(context.settings, input, &queued.record(), queued, stage, refusal);
+    let letter =
+        dead_letter(context.settings, input, &queued.record(), queued, (stage, refusal), context.wall_ms);
     owned.dead_letter_bytes += size_of(&letter);
     owned.dead_letters.push(letter);
 }

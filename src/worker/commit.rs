@@ -242,6 +242,7 @@ impl Builder<'_> {
             clock_ms: clock,
             config_epoch: owned.config_epoch,
             config_version: self.context.config_version.to_owned(),
+            evaluated: !owned.shard.is_evaluating(),
             newest_ms: owned.lanes.iter().map(|lane| lane.newest_ms).collect(),
             identity: self.context.identity.clone(),
         };

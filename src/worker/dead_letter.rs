@@ -24,6 +24,20 @@ pub const HEADER_CODE: &str = "accountpulse.error.code";
 /// Present when the value is left out: its length; fetch it at topic, partition and offset.
 pub const HEADER_BY_REFERENCE: &str = "accountpulse.error.value_bytes";
 
+/// Present when the key is left out: its length; fetch it likewise.
+pub const HEADER_KEY_BY_REFERENCE: &str = "accountpulse.error.key_bytes";
+/// Present when the record's own time is so far ahead that no log takes it: that time, milliseconds.
+pub const HEADER_TIMESTAMP: &str = "accountpulse.error.timestamp_ms";
+
+/// Longest key that a dead letter carries. Together with the value's limit and the headers it must
+/// stay below what brokers take by default (1,000,000 bytes): a letter that cannot be written would
+/// stop its shard for good.
+const MAX_KEY_BYTES: usize = 64 * 1024;
+/// Longest header of the original that is kept.
+const MAX_HEADER_BYTES: usize = 8 * 1024;
+/// Brokers refuse times that lie further ahead than this, unless told otherwise.
+const MAX_AHEAD_MS: i64 = 60 * 60 * 1000;
+
 /// Where a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -46,8 +60,8 @@ pub(super) fn dead_letter(
     input: &InputTopic,
     record: &RecordRef<'_>,
     original: &dyn Headers,
-    stage: Stage,
-    refusal: &Refusal,
+    (stage, refusal): (Stage, &Refusal),
+    wall_ms: i64,
 ) -> OutRecord {
     let mut headers = vec![
         (HEADER_TOPIC, input.name.clone().into_bytes()),
@@ -63,16 +77,26 @@ pub(super) fn dead_letter(
     if let (Some(original), None) = (record.value, value) {
         headers.push((HEADER_BY_REFERENCE, original.len().to_string().into_bytes()));
     }
+    let key = record.key.filter(|key| key.len() <= MAX_KEY_BYTES);
+    if let (Some(original), None) = (record.key, key) {
+        headers.push((HEADER_KEY_BY_REFERENCE, original.len().to_string().into_bytes()));
+    }
+    let absurd = record.timestamp_ms > wall_ms.saturating_add(MAX_AHEAD_MS);
+    if absurd {
+        headers.push((HEADER_TIMESTAMP, record.timestamp_ms.to_string().into_bytes()));
+    }
     if original.any() {
         // Without them the value means something else, so whoever sends it again needs them.
-        headers.extend(READ_HEADERS.iter().filter_map(|name| Some((*name, original.header(name)?.to_vec()))));
+        let kept = READ_HEADERS.iter().filter_map(|name| Some((*name, original.header(name)?)));
+        let kept = kept.filter(|(_, value)| value.len() <= MAX_HEADER_BYTES);
+        headers.extend(kept.map(|(name, value)| (name, value.to_vec())));
     }
     OutRecord {
         to: TopicPartition { topic: settings.outputs.dead_letters, partition: record.at.partition },
-        key: record.key.map(<[u8]>::to_vec),
+        key: key.map(<[u8]>::to_vec),
         value: value.map(<[u8]>::to_vec),
         headers,
-        timestamp_ms: record.timestamp_ms,
+        timestamp_ms: if absurd { wall_ms } else { record.timestamp_ms },
     }
 }
 

@@ -117,6 +117,8 @@ pub struct ShardRecord {
     pub config_epoch: u64,
     /// The config that took the decisions.
     pub config_version: String,
+    /// Whether every account was evaluated under that config.
+    pub evaluated: bool,
     /// Newest event time per input, in input order.
     pub newest_ms: Vec<Option<i64>>,
     /// What the stored bytes mean.

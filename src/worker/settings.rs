@@ -31,7 +31,7 @@ pub const DEFAULT_MAX_BUFFERED_RECORDS: usize = 50_000;
 /// Bytes asked for in one read during recovery.
 pub const DEFAULT_READ_BYTES: usize = 4 * 1024 * 1024;
 /// Largest value that a dead letter carries; larger ones are kept by reference.
-pub const DEFAULT_MAX_DEAD_LETTER_BYTES: usize = 1024 * 1024;
+pub const DEFAULT_MAX_DEAD_LETTER_BYTES: usize = 768 * 1024;
 /// A commit that takes longer than this is given up and the worker rebuilt.
 pub const DEFAULT_COMMIT_TIMEOUT_MS: i64 = 60_000;
 /// Recovery that makes no progress for this long is given up: the longest time an open

@@ -10,8 +10,8 @@ use accountpulse::log::sim::{SimBroker, SimLog, SimOptions, SimRecord};
 use accountpulse::log::{TopicId, TopicPartition};
 use accountpulse::worker::format::{Key, ShardRecord, decode};
 use accountpulse::worker::{
-    BreakerLimits, ClockMode, HEADER_BY_REFERENCE, HEADER_CODE, Now, PhaseName, ShardState, Wake, Worker,
-    WorkerCounts, WorkerSettings,
+    BreakerLimits, ClockMode, HEADER_BY_REFERENCE, HEADER_CODE, HEADER_KEY_BY_REFERENCE, HEADER_TIMESTAMP,
+    Now, PhaseName, ShardState, Wake, Worker, WorkerCounts, WorkerSettings,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -266,6 +266,35 @@ fn a_dead_letter_above_the_cap_is_kept_by_reference() {
 }
 
 #[test]
+fn a_dead_letter_is_one_that_every_log_takes() {
+    let mut live = Live::new();
+    live.start();
+    let long = "k".repeat(100_000);
+    let at = TopicPartition { topic: ACTIVITY, partition: partition() };
+    let ahead_ms = live.wall_ms + 30 * DAY_MS;
+    live.broker
+        .append(
+            at,
+            SimRecord {
+                key: Some(long.clone().into_bytes()),
+                value: Some(b"{".to_vec()),
+                headers: vec![("content-type".to_owned(), vec![b'x'; 100_000])],
+                timestamp_ms: ahead_ms,
+            },
+        )
+        .unwrap();
+    live.settle();
+    let letters = live.broker.committed_records(DEAD_LETTERS);
+    let record = &letters[0].record;
+    let header =
+        |name: &str| record.headers.iter().find(|(known, _)| known == name).map(|(_, v)| v.as_slice());
+    assert_eq!((record.key.as_deref(), record.value.as_deref()), (None, Some(&b"{"[..])));
+    assert_eq!(header(HEADER_KEY_BY_REFERENCE), Some(&b"100000"[..]));
+    assert_eq!(header(HEADER_TIMESTAMP), Some(ahead_ms.to_string().as_bytes()));
+    assert!(record.timestamp_ms < ahead_ms && header("content-type").is_none());
+}
+
+#[test]
 fn a_graceful_stop_commits_what_was_applied_and_gives_back() {
     let [account, _] = pair();
     let mut live = Live::new();
@@ -320,6 +349,43 @@ fn a_changed_config_is_applied_once_and_an_old_one_gives_way() {
     assert!(live.refusal().unwrap().contains("config epoch 2 of another config"), "{:?}", live.refusal());
     assert!(!live.worker.as_ref().unwrap().status().ready);
     assert_eq!(live.told("inactivity"), [started, resolved]);
+}
+
+#[test]
+fn a_changed_config_is_applied_in_bounded_commits_and_survives_a_crash_between_them() {
+    let names = (0..).map(|n| format!("acct{n}")).filter(|a| partition_of(a.as_bytes(), PARTITIONS) == 1);
+    let accounts: Vec<String> = names.take(9).collect();
+    let mut live = Live::new();
+    live.start();
+    live.daily(&accounts.iter().map(String::as_str).collect::<Vec<_>>(), 0..8);
+    live.pass(4 * DAY_MS);
+    assert_eq!(live.told("inactivity").len(), 9);
+
+    let mut changed = EngineConfig::clone(&live.config);
+    changed.rules.inactivity.enabled = false;
+    live.config = Arc::new(changed);
+    live.settings.max_effects = 2;
+    live.start();
+    let resolved = |live: &Live| live.told("inactivity").len() - 9;
+    assert!((0..10_000).any(|_| {
+        live.wall_ms += 60;
+        live.step();
+        resolved(&live) > 0
+    }));
+    // Scores count as effects too: what one commit takes is less than half of it all.
+    assert!(resolved(&live) < 5, "{} in one commit", resolved(&live));
+    assert_eq!((live.shard_record().config_epoch, live.shard_record().evaluated), (2, false));
+
+    live.start();
+    live.settle();
+    let told = live.told("inactivity");
+    let mut ended: Vec<&String> =
+        told.iter().filter(|(_, transition)| transition == "resolved").map(|(account, _)| account).collect();
+    ended.sort();
+    let mut all: Vec<&String> = accounts.iter().collect();
+    all.sort();
+    assert_eq!(ended, all, "each once");
+    assert_eq!((live.shard_record().config_epoch, live.shard_record().evaluated), (2, true));
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub struct Shard {
     told: Vec<RiskTransition>,
     /// Accounts to look at when committing.
     listed: Vec<u32>,
+    /// Accounts that are still to be evaluated once at the clock, the next one last.
+    unevaluated: Vec<u32>,
 }
 
 impl Shard {
@@ -120,6 +122,7 @@ impl Shard {
             queue: DeadlineQueue::default(),
             told: Vec::new(),
             listed: Vec::new(),
+            unevaluated: Vec::new(),
         }
     }
 
@@ -261,10 +264,11 @@ impl Shard {
         let Some(clock_ms) = self.clock_ms else {
             // The first clock: whatever was known before is looked at now, once.
             self.clock_ms = Some(to_ms);
-            self.evaluate_all();
+            self.begin_evaluation();
+            self.evaluate_some(max_effects);
             return to_ms;
         };
-        if to_ms <= clock_ms {
+        if !self.evaluate_some(max_effects) || to_ms <= clock_ms {
             return clock_ms;
         }
         let mut handled_ms = clock_ms;
@@ -304,19 +308,35 @@ impl Shard {
         self.arm(slot, at_ms);
     }
 
-    /// Evaluates every account at the clock: the first clock, a changed configuration.
-    pub fn evaluate_all(&mut self) {
-        let Some(clock_ms) = self.clock_ms else { return };
-        for slot in self.slots_by_id() {
+    /// Asks for every account to be evaluated once at the clock: the first clock, a changed
+    /// configuration. [`Shard::evaluate_some`] does it, as much at a time as a commit can take.
+    pub fn begin_evaluation(&mut self) {
+        self.unevaluated = self.slots_by_id();
+        self.unevaluated.reverse();
+    }
+
+    /// Whether accounts are still to be evaluated once. Until then the clock does not move.
+    pub fn is_evaluating(&self) -> bool {
+        !self.unevaluated.is_empty()
+    }
+
+    /// Goes on with [`Shard::begin_evaluation`] until done or `max_effects` effects wait; whether
+    /// it is done.
+    pub fn evaluate_some(&mut self, max_effects: usize) -> bool {
+        let Some(clock_ms) = self.clock_ms else { return true };
+        while self.is_evaluating() && self.pending_effects() < max_effects {
+            let Some(slot) = self.unevaluated.pop() else { break };
             self.evaluate(slot, clock_ms, Touch::ALL, None);
             self.arm(slot, clock_ms);
         }
+        !self.is_evaluating()
     }
 
     /// Evaluates every account at the clock and returns what came out: after a recovery under
     /// the same configuration, nothing.
     pub fn audit(&mut self) -> Vec<RiskTransition> {
-        self.evaluate_all();
+        self.begin_evaluation();
+        self.evaluate_some(usize::MAX);
         std::mem::take(&mut self.told)
     }
 

@@ -292,7 +292,14 @@ impl ShardRestore {
             Err(refusal) if context.settings.breaks(Break::DeadLettersInReplay) => {
                 let topic = &context.settings.inputs[input];
                 let stage = RefusedAt::Decode;
-                self.letters.push(dead_letter(context.settings, topic, &record, &headers, stage, &refusal));
+                self.letters.push(dead_letter(
+                    context.settings,
+                    topic,
+                    &record,
+                    &headers,
+                    (stage, &refusal),
+                    context.wall_ms,
+                ));
             }
             Err(_) => {}
         }
@@ -429,9 +436,10 @@ fn restored<B: RecordBatch>(
     }
     shard.finish_restore(load.record.clock_ms);
     let changed = load.record.config_version != context.config_version;
-    if changed {
-        // Once, under the new epoch; what comes out goes with the first commit.
-        shard.evaluate_all();
+    if changed || !load.record.evaluated {
+        // Once, under the new epoch; what comes out goes with the next commits, as much as each can
+        // take. One that was interrupted begins again: what it had told is not told twice.
+        shard.begin_evaluation();
     } else if context.settings.audit_restores {
         let out = shard.audit();
         if let Some(first) = out.first() {

@@ -15,6 +15,7 @@ fn shard_record() -> ShardRecord {
         clock_ms: Some(-5),
         config_epoch: 3,
         config_version: "abc".to_owned(),
+        evaluated: true,
         newest_ms: vec![None, Some(4)],
         identity: StateIdentity { partitions: 4, person_key: 1, engine: "e".to_owned() },
     }
