@@ -31,6 +31,7 @@ impl From<KafkaError> for StoreError {
     fn from(error: KafkaError) -> StoreError {
         match error {
             KafkaError::Busy => StoreError::Busy,
+            error if error.is_permanent() => StoreError::Refused { sentence: error.to_string() },
             other => StoreError::Failed { detail: other.to_string() },
         }
     }

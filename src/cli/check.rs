@@ -53,6 +53,10 @@ fn cluster(config: &Config, link: &KafkaLink) -> Result<bool, super::Failure> {
         anstream::eprintln!("error: {error}");
         right = false;
     }
+    if let Err(error) = link.cluster.try_transactions(ANSWER_WAIT) {
+        anstream::eprintln!("error: {error}");
+        right = false;
+    }
     let instance = config.kafka.instance.as_deref().unwrap_or_default();
     let members = link.cluster.members(ANSWER_WAIT).map_err(no_answer)?;
     let mut hosts: Vec<&str> = members

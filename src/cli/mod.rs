@@ -96,7 +96,7 @@ enum Command {
     Demo(demo::Args),
     /// Run an instance
     Run(run::Args),
-    /// Send events from files to a running instance
+    /// Send events from files to a running instance or a cluster
     Send(send::Args),
     /// Print published scores, risks or dead letters
     Tail(tail::Args),

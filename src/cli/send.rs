@@ -1,18 +1,24 @@
-//! `send`: events from JSON-lines files to a running instance. Interrupted or repeated runs are
-//! harmless: an event that arrives twice changes nothing.
+//! `send`: events from JSON-lines files to a running instance, or straight to the input topics of a
+//! cluster. Interrupted or repeated runs are harmless: an event that arrives twice changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::topics::connect;
 use super::{Done, Exit, Failure, Global, print};
 use crate::app::client::{Answer, Client, Target};
+use crate::app::store::RunningLog;
 use crate::clock;
-use crate::ingest::events::Summary;
+use crate::config::LogKind;
+use crate::engine::event::{Intake, PersonKey};
+use crate::ingest::StoreError;
+use crate::ingest::events::{Summary, accept_lines};
 
 /// Most events in one request.
 const BATCH_EVENTS_MAX: usize = 2_000;
@@ -28,7 +34,8 @@ const LINES_LISTED_MAX: usize = 5;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  accountpulse send events.jsonl\n  zcat events/*.gz | accountpulse send -\n  \
-                        accountpulse send --url http://127.0.0.1:9464 --retry-for 5m events.jsonl\n\n\
+                        accountpulse send --url http://127.0.0.1:9464 --retry-for 5m events.jsonl\n  \
+                        accountpulse send -c kafka.yaml events.jsonl   # to the topics of the cluster, keyed by account\n\n\
                         Old history: an instance on the wall clock judges what it has, so while weeks of old events are\n\
                         still coming in it may tell risks that it ends again soon. Load them in time order into an\n\
                         instance with `clock: {mode: event}`, then restart it with `mode: wall`.\n\n\
@@ -97,16 +104,85 @@ struct Report {
     reasons: BTreeMap<String, (u64, Vec<String>)>,
 }
 
+/// Where events go.
+enum Way {
+    /// To an instance.
+    Instance(Client),
+    /// To the input topics of a cluster; no instance has to run.
+    Cluster { log: RunningLog, intake: Intake },
+}
+
+/// What became of an attempt.
+enum Attempt {
+    /// Everything has its answer.
+    Answered(Summary),
+    /// Try again, after this pause if one is said.
+    Again(String, Option<Duration>),
+}
+
+impl Way {
+    fn open(args: &Args, global: &Global) -> Result<Way, Failure> {
+        let config = global.load()?;
+        if config.storage.log == LogKind::Local || args.target.url.is_some() {
+            return Ok(Way::Instance(args.target.client(global)?));
+        }
+        global.start_logs(&config)?;
+        let link = connect(&config)?;
+        // Judges only: what the cluster gets is the event as it came, with the person as it is.
+        let person_key = PersonKey::new([0; 16]);
+        let skew_ms = i64::try_from(config.clock.skew_limit.as_millis()).unwrap_or(i64::MAX);
+        let intake = Intake { person_key, skew_ms, partitions: config.partitions() };
+        Ok(Way::Cluster { log: RunningLog::Kafka(Arc::new(link)), intake })
+    }
+
+    fn attempt(&self, body: &[u8]) -> Result<Attempt, Failure> {
+        let client = match self {
+            Way::Instance(client) => client,
+            Way::Cluster { log, intake } => {
+                return Ok(match accept_lines(log, intake, body) {
+                    Ok(summary) => Attempt::Answered(summary),
+                    Err(error @ StoreError::Refused { .. }) => {
+                        return Err(Failure::new(Exit::LogUnavailable, format!("error: {error}")));
+                    }
+                    Err(error) => Attempt::Again(error.to_string(), None),
+                });
+            }
+        };
+        match client.post("/v1/events", "application/x-ndjson", body) {
+            Ok(answer) if matches!(answer.status, 200 | 207 | 422) => summary(&answer).map(Attempt::Answered),
+            Ok(answer) if matches!(answer.status, 429 | 503) => {
+                let wait = answer.retry_after_secs.map(Duration::from_secs);
+                Ok(Attempt::Again(format!("the instance answers {}", answer.status), wait))
+            }
+            Ok(answer) => {
+                let said = String::from_utf8_lossy(&answer.body).into_owned();
+                let message = format!("error: the instance answers {}: {said}", answer.status);
+                Err(Failure::new(Exit::Failed, message))
+            }
+            Err(error) => Ok(Attempt::Again(error.to_string(), None)),
+        }
+    }
+}
+
+fn summary(answer: &Answer) -> Result<Summary, Failure> {
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("error: the answer is not understood: {error}; do versions differ?"),
+        )
+    })
+}
+
 struct Sender {
-    client: Client,
+    way: Way,
     retry_for: Duration,
     report: Report,
 }
 
 /// Sends all files, in order.
 pub fn run(args: &Args, global: &Global) -> Done {
-    let client = args.target.client(global)?;
-    let mut sender = Sender { client, retry_for: args.retry_for, report: Report::default() };
+    let way = Way::open(args, global)?;
+    let mut sender = Sender { way, retry_for: args.retry_for, report: Report::default() };
     let length = args.files.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len()).sum();
     let bar = print::bar(global, length, "sending", true);
     for path in &args.files {
@@ -159,27 +235,18 @@ impl Sender {
         let began = clock::monotonic();
         let mut pause = BACKOFF_FIRST;
         loop {
-            let outcome = self.client.post("/v1/events", "application/x-ndjson", &batch.body);
-            let (why, wait) = match outcome {
-                Ok(answer) if matches!(answer.status, 200 | 207 | 422) => {
-                    return self.report.add(name, &batch.lines, &answer);
+            let (why, wait) = match self.way.attempt(&batch.body)? {
+                Attempt::Answered(summary) => {
+                    self.report.add(name, &batch.lines, summary);
+                    return Ok(());
                 }
-                Ok(answer) if matches!(answer.status, 429 | 503) => {
-                    let wait = answer.retry_after_secs.map(Duration::from_secs);
-                    (format!("the instance answers {}", answer.status), wait)
-                }
-                Ok(answer) => {
-                    let said = String::from_utf8_lossy(&answer.body).into_owned();
-                    let message = format!("error: the instance answers {}: {said}", answer.status);
-                    return Err(Failure::new(Exit::Failed, message));
-                }
-                Err(error) => (error.to_string(), None),
+                Attempt::Again(why, wait) => (why, wait),
             };
             if clock::monotonic().duration_since(began) >= self.retry_for {
                 let at = batch.lines.first().copied().unwrap_or(0);
                 let message = format!(
                     "error: {why}\n  gave up after {:?} at {name}:{at}; everything before is durable. \
-                     Send the file again when the instance is back: repeated events change nothing.",
+                     Send the file again when it is back: repeated events change nothing.",
                     self.retry_for
                 );
                 return Err(Failure::new(Exit::NotReady, message));
@@ -191,13 +258,7 @@ impl Sender {
 }
 
 impl Report {
-    fn add(&mut self, name: &str, lines: &[u64], answer: &Answer) -> Result<(), Failure> {
-        let summary: Summary = serde_json::from_slice(&answer.body).map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                format!("error: the answer is not understood: {error}; do versions differ?"),
-            )
-        })?;
+    fn add(&mut self, name: &str, lines: &[u64], summary: Summary) {
         self.accepted += summary.accepted;
         self.refused += summary.refused;
         for refusal in summary.refusals {
@@ -208,7 +269,6 @@ impl Report {
                 places.push(format!("{name}:{line}: {}", refusal.message));
             }
         }
-        Ok(())
     }
 
     fn print(&self) {

@@ -92,7 +92,7 @@ impl Checker<'_> {
 
     /// A secret given as text or as a file.
     fn secret(&mut self, text: &Option<Leaf>, file: &Option<Leaf>, key: &str) -> Option<Secret> {
-        let of_file = self.optional(file, &format!("{key}_file")).map(|(leaf, path)| (leaf, path));
+        let of_file = self.optional(file, &format!("{key}_file"));
         match (self.optional(text, key), of_file) {
             (Some(_), Some((leaf, _))) => {
                 let message = format!("`{key}` and `{key}_file` are both given");

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::form::Form;
 use super::problem::{Problem, problem_json};
-use super::{NewRecord, Shared, StoreError};
+use super::{NewRecord, Shared, Store, StoreError};
 use crate::clock;
 use crate::engine::event::{Encoding, Intake, Kind, MAX_EVENT_BYTES, RawRecord, Refusal};
 use crate::engine::partition::partition_of;
@@ -66,7 +66,7 @@ pub async fn post_events(
     };
     let body = read_body(&shared, &headers, body).await?;
     let worked = tokio::task::spawn_blocking(move || {
-        let outcome = accept(&shared, &form, &body);
+        let outcome = accept(shared.store.as_ref(), &shared.intake, &form, &body);
         drop(permit);
         outcome
     });
@@ -76,7 +76,9 @@ pub async fn post_events(
             INGEST_THROTTLED.add(&[], 1);
             Err(throttled())
         }
-        Ok(Err(StoreError::Failed { detail })) => Err(unavailable(detail)),
+        Ok(Err(StoreError::Failed { detail } | StoreError::Refused { sentence: detail })) => {
+            Err(unavailable(detail))
+        }
         Err(_) => Err(unavailable("the request was interrupted".to_owned())),
     }
 }
@@ -107,12 +109,18 @@ async fn read_body(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<B
     }
 }
 
+/// Judges JSON events, one a line, and writes the good ones: what a request with such a body does,
+/// for programs that write to the log themselves.
+pub fn accept_lines(store: &dyn Store, intake: &Intake, body: &[u8]) -> Result<Summary, StoreError> {
+    accept(store, intake, &Form::lines(), body)
+}
+
 /// Judges every event and writes the good ones.
-fn accept(shared: &Shared, form: &Form, body: &[u8]) -> Result<Summary, StoreError> {
+fn accept(store: &dyn Store, intake: &Intake, form: &Form, body: &[u8]) -> Result<Summary, StoreError> {
     let now_ms = clock::wall_ms();
     let mut batch = Batch::default();
     for (index, piece) in form.cut(body) {
-        batch.take(index, piece.and_then(|value| admit(&shared.intake, form, value, now_ms)));
+        batch.take(index, piece.and_then(|value| admit(intake, form, value, now_ms)));
     }
     let mut by_kind = [0u64; Kind::ALL.len()];
     for record in &batch.records {
@@ -120,7 +128,7 @@ fn accept(shared: &Shared, form: &Form, body: &[u8]) -> Result<Summary, StoreErr
     }
     batch.summary.accepted = batch.records.len() as u64;
     if !batch.records.is_empty() {
-        shared.store.append(batch.records)?;
+        store.append(batch.records)?;
     }
     for (kind, count) in Kind::ALL.into_iter().zip(by_kind).filter(|(_, count)| *count > 0) {
         INGEST_EVENTS.add(&[kind.name()], count);

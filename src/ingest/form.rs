@@ -61,6 +61,11 @@ impl Headers for StoredHeaders {
 pub(super) type Piece<'b> = (u64, Result<&'b [u8], Refusal>);
 
 impl Form {
+    /// JSON, one event a line.
+    pub fn lines() -> Form {
+        Form { cut: Cut::Lines, encoding: Encoding::Json, headers: StoredHeaders::default() }
+    }
+
     /// The form a request's headers announce.
     pub fn of(headers: &HeaderMap) -> Result<Form, Problem> {
         let content = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -78,7 +83,7 @@ impl Form {
             "application/cloudevents-batch+json" => cloud(Cut::Array, "application/cloudevents+json"),
             _ if headers.contains_key("ce-specversion") => binary(headers, content)?,
             "application/json" => plain(Cut::Whole, Encoding::Json),
-            "application/x-ndjson" | "application/jsonl" => plain(Cut::Lines, Encoding::Json),
+            "application/x-ndjson" | "application/jsonl" => Form::lines(),
             "application/x-protobuf" | "application/protobuf" | "application/vnd.google.protobuf" => {
                 plain(if delimited { Cut::Delimited } else { Cut::Whole }, Encoding::Protobuf)
             }

@@ -71,6 +71,12 @@ pub enum StoreError {
     /// It has more to write than it can take; try again shortly.
     #[error("the log has more to write than it can take now")]
     Busy,
+    /// It refuses, and waiting does not help: somebody has to change something.
+    #[error("{sentence}")]
+    Refused {
+        /// What, and the next step.
+        sentence: String,
+    },
     /// It failed; nothing was acknowledged.
     #[error("the log failed: {detail}")]
     Failed {

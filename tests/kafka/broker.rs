@@ -186,7 +186,8 @@ fn every_listener_lets_the_right_ones_in_and_nobody_else() {
         ("ssl.certificate.location", certificates.stranger.to_str().unwrap()),
         ("ssl.key.location", certificates.stranger_key.to_str().unwrap()),
     ];
-    let cases: [(Listener, &[(&str, &str)], &str); 6] = [
+    type Case<'c> = (Listener, &'c [(&'c str, &'c str)], &'c str);
+    let cases: [Case<'_>; 6] = [
         (Listener::TlsOtherHost, &[], "certificate verify failed"),
         (Listener::Tls, &[("ssl.ca.location", unknown_ca)], "certificate verify failed"),
         (Listener::Scram, &[("sasl.password", "wrong")], "invalid credentials"),

@@ -25,7 +25,7 @@ use crate::log::{CommittedPosition, Offset, TopicPartition};
 use super::client::{KafkaCluster, Probe};
 use super::context::Base;
 use super::error::KafkaError;
-use super::{native, settings};
+use super::{drain, settings};
 
 /// A topic of ours, as the cluster has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,7 +340,7 @@ impl KafkaCluster {
         match token {
             Some(Ok(token)) => {
                 let what = || "handing over the token".to_owned();
-                native::set_token(admin.inner(), &token)
+                drain::set_token(admin.inner(), &token)
                     .map_err(|detail| KafkaError::Call { what: what(), detail })?;
             }
             Some(Err(_)) => return Err(self.unreachable(admin.inner().context())),

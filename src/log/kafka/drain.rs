@@ -1,4 +1,5 @@
-//! Batches of records straight from the client library: the only `unsafe` of this crate.
+//! Batches of records straight from the client library, and the one other call that its safe
+//! wrapper lacks ([`set_token`]): the only `unsafe` of this crate.
 //!
 //! What for: the safe wrapper hands out one message per call and pays several times the price of
 //! a message for it. Here partitions are forwarded to one queue, which is drained in batches;
@@ -22,12 +23,14 @@
 //! This file must not decide anything: it neither classifies errors nor waits longer than asked.
 #![allow(unsafe_code, reason = "the batch interface of the library has no safe wrapper")]
 
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::bindings as native;
+use rdkafka::client::{Client, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -142,15 +145,15 @@ impl<'a> Iterator for HeaderIter<'a> {
 }
 
 /// What keeps the client of a queue and of its batches alive.
-trait Client: Send + Sync {}
-impl<T: Send + Sync> Client for T {}
+trait KeptAlive: Send + Sync {}
+impl<T: Send + Sync> KeptAlive for T {}
 
 /// Where records come from: the client, and which of its topic handles is which topic. The
 /// handles are held, so that an address means one topic for as long as a batch asks.
 struct Source {
     topics: Vec<(NonNull<RDKafkaTopic>, TopicId)>,
     /// Only kept; dropped behind the handles.
-    _client: Arc<dyn Client>,
+    _client: Arc<dyn KeptAlive>,
 }
 
 // SAFETY: topic handles are only compared by address, and counted atomically by the library.
@@ -282,7 +285,7 @@ impl BatchQueue {
         C: ConsumerContext + 'static,
     {
         let client = consumer.client().native_ptr();
-        let mut source = Source { topics: Vec::new(), _client: Arc::clone(consumer) as Arc<dyn Client> };
+        let mut source = Source { topics: Vec::new(), _client: Arc::clone(consumer) as Arc<dyn KeptAlive> };
         for topic in topics {
             let name = CString::new(options.topics.get(usize::from(topic.0))?.as_str()).ok()?;
             // SAFETY: the client is alive; without a configuration the client's own is used.
@@ -421,4 +424,35 @@ pub(super) fn positions(list: &TopicPartitionList) -> Vec<(i64, Option<RDKafkaEr
         (entry.offset, failed.then(|| entry.err.into()), text)
     };
     entries.iter().map(read).collect()
+}
+
+/// Room for the library's reason.
+const REASON_BYTES: usize = 512;
+
+/// Hands a token to a client whose callbacks are never served, so that it cannot ask for one.
+pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Result<(), String> {
+    let zero = |_| "the token holds a zero byte".to_owned();
+    let value = CString::new(token.token.as_str()).map_err(zero)?;
+    let principal = CString::new(token.principal_name.as_str()).map_err(zero)?;
+    let mut reason = [0_u8; REASON_BYTES];
+    // SAFETY: the client is borrowed, so it is alive, and its library calls may come from any
+    // thread. Both texts end with a zero and outlive the call, which copies them. There are no
+    // extensions: a null pointer and a count of 0. `reason` has the room that is said.
+    let code = unsafe {
+        native::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            reason.as_mut_ptr().cast::<c_char>(),
+            reason.len(),
+        )
+    };
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    let said = CStr::from_bytes_until_nul(&reason).map(CStr::to_string_lossy);
+    Err(said.map_or_else(|_| String::new(), |said| said.into_owned()))
 }

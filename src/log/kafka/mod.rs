@@ -12,7 +12,7 @@
 //! error.rs        a failed call
 //! security.rs     TLS and SASL;  token.rs  bearer tokens
 //! watchdog.rs     notices calls that do not return
-//! admin.rs        questions about topics and the group, making topics;  native.rs  one call for it
+//! admin.rs        questions about topics and the group, making topics
 //! reader.rs       reads committed records outside the group
 //! appender.rs     appends records outside transactions
 //!
@@ -37,7 +37,6 @@ mod drain;
 mod error;
 mod intake;
 mod member;
-mod native;
 mod options;
 mod outcome;
 mod probe;

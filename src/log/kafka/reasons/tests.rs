@@ -37,12 +37,27 @@ fn tls() -> Facts {
     facts(Protocol::Ssl, None, false)
 }
 
-/// Code and text as the library gave them; what we make of it; whether it is for good.
+/// Facts, code and text as the library gave them; what we make of it; whether it is for good.
+type Row = (Facts, Code, &'static str, &'static str, bool);
+
+fn hold(rows: Vec<Row>) {
+    for (facts, code, text, sentence, permanent) in rows {
+        let reason = explain(code, text, &facts).unwrap();
+        assert_eq!((reason.sentence.as_str(), reason.permanent()), (sentence, permanent), "{text}");
+    }
+}
+
+fn plain() -> Facts {
+    facts(Protocol::Plaintext, None, false)
+}
+
+fn own() -> Facts {
+    facts(Protocol::Ssl, None, true)
+}
+
 #[test]
-fn every_reason_is_a_sentence_with_a_next_step() {
-    let plain = || facts(Protocol::Plaintext, None, false);
-    let own = || facts(Protocol::Ssl, None, true);
-    let rows = [
+fn who_we_are_is_refused_with_a_next_step() {
+    hold(vec![
         (
             scram(),
             Code::Authentication,
@@ -89,6 +104,12 @@ fn every_reason_is_a_sentence_with_a_next_step() {
              kafka.security), does not name this host (connect by a name that stands in it), or has expired",
             true,
         ),
+    ]);
+}
+
+#[test]
+fn tls_that_fails_has_its_causes_named() {
+    hold(vec![
         (
             tls(),
             Code::SSL,
@@ -134,6 +155,12 @@ fn every_reason_is_a_sentence_with_a_next_step() {
              broker runs and that host and port are right (kafka.brokers)",
             false,
         ),
+    ]);
+}
+
+#[test]
+fn a_connection_that_fails_has_its_causes_named() {
+    hold(vec![
         (
             plain(),
             Code::BrokerTransportFailure,
@@ -181,19 +208,19 @@ fn every_reason_is_a_sentence_with_a_next_step() {
             "user \"alice\" has no access to the consumer group g; grant READ on it",
             true,
         ),
-        (
-            scram(),
-            Code::TopicAuthorizationFailed,
-            "Subscribed topic not available: in: Broker: Topic authorization failed",
-            "user \"alice\" has no access to the topic in, or it does not exist; grant READ, WRITE and \
+    ]);
+}
+
+#[test]
+fn missing_access_is_named() {
+    hold(vec![(
+        scram(),
+        Code::TopicAuthorizationFailed,
+        "Subscribed topic not available: in: Broker: Topic authorization failed",
+        "user \"alice\" has no access to the topic in, or it does not exist; grant READ, WRITE and \
              DESCRIBE on it, or create it",
-            true,
-        ),
-    ];
-    for (facts, code, text, sentence, permanent) in rows {
-        let reason = explain(code, text, &facts).unwrap();
-        assert_eq!((reason.sentence.as_str(), reason.permanent()), (sentence, permanent), "{text}");
-    }
+        true,
+    )]);
 }
 
 #[test]
