@@ -83,7 +83,7 @@ impl Account {
                 let ahead = calendar.day_of(event.occurred_at_ms).since(self.today(calendar, at_ms));
                 // One far ahead rolls up days that windows of the present still need, and a
                 // feature over the limit takes its past along.
-                if ahead < 0 || ahead > COMPARED_AHEAD_DAYS || self.facts.forgets_features() {
+                if !(0..=COMPARED_AHEAD_DAYS).contains(&ahead) || self.facts.forgets_features() {
                     Touch::ACTIVITY_PAST.or(Touch::ACTIVITY_TODAY)
                 } else {
                     Touch::ACTIVITY_TODAY
