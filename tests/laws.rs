@@ -5,6 +5,8 @@
 
 #[path = "laws/history.rs"]
 mod history;
+#[path = "laws/lag.rs"]
+mod lag;
 
 use accountpulse::engine::account::Facts;
 use accountpulse::engine::record::RiskTransition;

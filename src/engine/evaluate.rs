@@ -6,14 +6,14 @@ use super::account::{
 };
 use super::config::EngineConfig;
 use super::event::{Body, Event, InvoiceStatus};
-use super::feature::{FeatureId, ScoreNow, Tally, Touch, View, annual_minor, promises};
+use super::feature::{COMPARED_AHEAD_DAYS, FeatureId, ScoreNow, Tally, Touch, View, annual_minor, promises};
 use super::record::{
     Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord, Word,
 };
-use super::risk::{self, Hindsight, Transition, risk_id};
+use super::risk::{self, Hindsight, Instant, Transition, risk_id};
 use super::rule::{Condition, RULES, RuleDef};
 use super::score::{CoverageClass, Points, Score, Scorer, line_number, next_band, whole_points};
-use super::time::{Calendar, DAY_MS, Day};
+use super::time::{Calendar, Day};
 use std::sync::Arc;
 
 /// Most causes named in one score record.
@@ -69,7 +69,7 @@ impl Account {
             facts: &self.facts,
             decisions: &self.decisions,
             score: ScoreNow { hundredths: self.score.hundredths, band: self.decisions.band },
-            moment: Moment { at_ms, today: self.today(calendar, at_ms), hindsight: false },
+            moment: Moment { at_ms, today: self.today(calendar, at_ms), known_until_ms: None },
             calendar,
             jitter_ms: self.jitter_ms,
             tally,
@@ -80,8 +80,14 @@ impl Account {
     pub(super) fn touch_of(&self, event: &Event<'_>, calendar: Calendar, at_ms: i64) -> Touch {
         match event.body {
             Body::Login(_) | Body::Usage(_) => {
-                let past = calendar.day_of(event.occurred_at_ms) < self.today(calendar, at_ms);
-                if past { Touch::ACTIVITY_PAST.or(Touch::ACTIVITY_TODAY) } else { Touch::ACTIVITY_TODAY }
+                let ahead = calendar.day_of(event.occurred_at_ms).since(self.today(calendar, at_ms));
+                // One far ahead rolls up days that windows of the present still need, and a
+                // feature over the limit takes its past along.
+                if !(0..=COMPARED_AHEAD_DAYS).contains(&ahead) || self.facts.forgets_features() {
+                    Touch::ACTIVITY_PAST.or(Touch::ACTIVITY_TODAY)
+                } else {
+                    Touch::ACTIVITY_TODAY
+                }
             }
             Body::Ticket(_) => Touch::TICKETS,
             Body::Invoice(_) => Touch::INVOICES,
@@ -211,19 +217,19 @@ impl Evaluator {
         if state.is_none() && !matches!(condition, Condition::Met { .. }) {
             return false;
         }
-        let hindsight = |fired_ms: i64| {
-            let judged = enabled && at_ms.saturating_sub(fired_ms) <= i64::from(rule.hindsight_days) * DAY_MS;
-            if !judged || rule.hindsight_days == 0 {
+        let hindsight = |fired: Instant| {
+            let tally_then = Tally::default();
+            let then = view.back_at(fired.judged_ms, fired.at_ms, &tally_then);
+            if !enabled || !(rule.can_look_back)(&then) {
                 return Hindsight { held: true, evidence: None };
             }
-            let tally_then = Tally::default();
-            let then = view.back_at(fired_ms, &tally_then);
             let held = !matches!((rule.condition)(&then, rules), Condition::Clear);
             Hindsight { held, evidence: Some((rule.evidence)(&then, rules).digest()) }
         };
         let told_ms = state.map_or(i64::MIN, |state| state.told_ms);
         let now_ms = cause.map_or(at_ms, |cause| cause.at_ms.max(at_ms)).max(told_ms);
-        let moved = risk::advance(rule, state, condition, timing, now_ms, hindsight);
+        let now = Instant { at_ms: now_ms, judged_ms: at_ms };
+        let moved = risk::advance(rule, state, condition, timing, now, hindsight);
         if moved.state.as_ref() == state {
             return false;
         }
@@ -233,7 +239,7 @@ impl Evaluator {
         }
         done.decided = true;
         if let Some(transition) = moved.tell {
-            done.told.extend(self.tell(account, rule, transition, now_ms, cause.map(|c| c.id)));
+            done.told.extend(self.tell(account, rule, transition, now, cause.map(|c| c.id)));
         }
         true
     }
@@ -243,12 +249,13 @@ impl Evaluator {
         account: &Account,
         rule: &'static RuleDef,
         transition: Transition,
-        at_ms: i64,
+        now: Instant,
         cause: Option<&str>,
     ) -> Option<RiskTransition> {
         let rules = &self.config.rules;
         let tally = Tally::default();
-        let view = account.view(self.calendar, at_ms, &tally);
+        // What is told is what was judged, also when an event ahead of the clock moved it.
+        let view = account.view(self.calendar, now.judged_ms, &tally);
         let state = account.decisions.risk(rule.id())?;
         let evidence = (rule.evidence)(&view, rules);
         let enabled = (rule.settings)(rules).0;
@@ -272,7 +279,7 @@ impl Evaluator {
             severity: state.severity,
             began_at_ms: state.began_ms,
             fired_at_ms: state.fired_ms,
-            at_ms,
+            at_ms: now.at_ms,
             backfill: false,
             what,
             evidence,

@@ -6,6 +6,7 @@
 
 use super::account::{Phase, RiskState};
 use super::rule::{Condition, RuleDef, RuleId, Severity, Timing};
+use super::time::DurationMs;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -51,6 +52,24 @@ impl Transition {
     }
 }
 
+/// An instant at which a risk moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// When it is said to happen: the time of the event that moves it, or of the deadline.
+    pub at_ms: i64,
+    /// The clock, by which windows and deadlines are judged.
+    pub judged_ms: i64,
+}
+
+impl Instant {
+    /// Whether a wait is over. Only the clock tells that time passed, never an event ahead of it;
+    /// where there is nothing to wait for, an event need not wait for the clock either.
+    fn is_over(self, since_ms: i64, wait: DurationMs) -> bool {
+        let now_ms = if wait.0 > 0 { self.judged_ms } else { self.at_ms };
+        since_ms.saturating_add(wait.0) <= now_ms
+    }
+}
+
 /// What the facts say today about the instant a risk fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hindsight {
@@ -80,19 +99,18 @@ pub fn risk_id(account: &str, rule_key: &str, began_ms: i64) -> String {
     format!("{:032x}", xxh3_128(&bytes))
 }
 
-/// Moves one risk. `hindsight` looks back at the instant it fired; `evidence` gives the digest
-/// of what it would rest on if it fired now.
+/// Moves one risk. `hindsight` looks back at the instant it fired.
 pub fn advance(
     rule: &RuleDef,
     state: Option<&RiskState>,
     condition: Condition,
     timing: Timing,
-    now_ms: i64,
-    hindsight: impl Fn(i64) -> Hindsight,
+    now: Instant,
+    hindsight: impl Fn(Instant) -> Hindsight,
 ) -> Moved {
     match state {
-        Some(state) if state.phase == Phase::Firing => firing(state, condition, timing, now_ms, hindsight),
-        _ => not_firing(rule.id(), state, condition, timing, now_ms, hindsight),
+        Some(state) if state.phase == Phase::Firing => firing(state, condition, timing, now, hindsight),
+        _ => not_firing(rule.id(), state, condition, timing, now, hindsight),
     }
 }
 
@@ -101,8 +119,8 @@ fn not_firing(
     state: Option<&RiskState>,
     condition: Condition,
     timing: Timing,
-    now_ms: i64,
-    hindsight: impl Fn(i64) -> Hindsight,
+    now: Instant,
+    hindsight: impl Fn(Instant) -> Hindsight,
 ) -> Moved {
     let Condition::Met { began_ms, severity } = condition else {
         // A pending episode that was told before goes back to being over; any other is forgotten.
@@ -114,17 +132,19 @@ fn not_firing(
     // Counted per account and rule, not per episode: an episode that comes back after another one
     // must not repeat a number that was told for it.
     let seq = state.map_or(0, |state| state.seq);
-    let fires = began_ms.saturating_add(timing.hold.0) <= now_ms;
+    let now_ms = now.at_ms;
+    let fires = now.is_over(began_ms, timing.hold);
     let fresh = RiskState {
         rule,
         phase: if fires { Phase::Firing } else { Phase::Pending },
         began_ms,
         fired_ms: if fires { now_ms } else { 0 },
+        judged_ms: if fires { now.judged_ms } else { 0 },
         told_ms: if fires { now_ms } else { 0 },
         clear_since_ms: None,
         severity,
         seq: if fires { seq + 1 } else { seq },
-        evidence: if fires { hindsight(now_ms).evidence.unwrap_or(0) } else { 0 },
+        evidence: if fires { hindsight(now).evidence.unwrap_or(0) } else { 0 },
     };
     Moved { state: Some(fresh), tell: fires.then_some(Transition::Started) }
 }
@@ -133,10 +153,11 @@ fn firing(
     state: &RiskState,
     condition: Condition,
     timing: Timing,
-    now_ms: i64,
-    hindsight: impl Fn(i64) -> Hindsight,
+    now: Instant,
+    hindsight: impl Fn(Instant) -> Hindsight,
 ) -> Moved {
-    let then = hindsight(state.fired_ms);
+    let now_ms = now.at_ms;
+    let then = hindsight(Instant { at_ms: state.fired_ms, judged_ms: state.judged_ms });
     let mut next = state.clone();
     let mut tell = None;
     match condition {
@@ -147,7 +168,7 @@ fn firing(
         Condition::Clear => {
             let since = state.clear_since_ms.unwrap_or(now_ms);
             next.clear_since_ms = Some(since);
-            if since.saturating_add(timing.keep_firing.0) <= now_ms {
+            if now.is_over(since, timing.keep_firing) {
                 next.phase = Phase::Resolved;
                 next.clear_since_ms = None;
                 tell = Some(Transition::Resolved);
@@ -165,7 +186,7 @@ fn firing(
         next.evidence = then.evidence.unwrap_or(state.evidence);
         tell = tell.or(Some(Transition::Amended));
     }
-    let renotify_due = timing.renotify.0 > 0 && state.told_ms.saturating_add(timing.renotify.0) <= now_ms;
+    let renotify_due = timing.renotify.0 > 0 && now.is_over(state.told_ms, timing.renotify);
     if renotify_due {
         tell = tell.or(Some(Transition::Renotified));
     }
@@ -198,7 +219,6 @@ pub fn firing_severity(state: &RiskState) -> Option<Severity> {
 mod tests {
     use super::*;
     use crate::engine::rule::RULES;
-    use crate::engine::time::DurationMs;
 
     fn met(began_ms: i64) -> Condition {
         Condition::Met { began_ms, severity: Severity::Medium }
@@ -210,7 +230,8 @@ mod tests {
         let mut told = Vec::new();
         for &(now, condition, held, evidence) in steps {
             let back = |_| Hindsight { held, evidence: Some(evidence) };
-            let moved = advance(&RULES[0], state.as_ref(), condition, timing, now, back);
+            let now_at = Instant { at_ms: now, judged_ms: now };
+            let moved = advance(&RULES[0], state.as_ref(), condition, timing, now_at, back);
             state = moved.state;
             if let (Some(tell), Some(state)) = (moved.tell, &state) {
                 told.push((now, tell, state.seq));

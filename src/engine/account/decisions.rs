@@ -29,6 +29,8 @@ pub struct RiskState {
     pub began_ms: i64,
     /// When it was first told (firing and resolved only).
     pub fired_ms: i64,
+    /// The clock by which it was judged then: behind `fired_ms` when an event moved it.
+    pub judged_ms: i64,
     /// When the last transition was told.
     pub told_ms: i64,
     /// Since when the condition no longer holds, while firing is kept up.

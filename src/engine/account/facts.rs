@@ -350,6 +350,16 @@ impl Facts {
         self.logins.last_active(upto).max(used)
     }
 
+    /// Whether features were dropped because of the limit.
+    pub fn forgets_features(&self) -> bool {
+        self.usage_cut.is_some()
+    }
+
+    /// Whether logins and uses of a day and of all after it are kept by day.
+    pub fn keeps(&self, day: Day) -> bool {
+        self.logins.keeps(day) && self.usage.iter().all(|f| f.uses.keeps(day))
+    }
+
     /// Whether the account had a login or a use on or before a day.
     pub fn reaches_back(&self, day: Day) -> bool {
         self.first_active.is_some_and(|first| first <= day)

@@ -32,7 +32,8 @@ pub struct Moment {
     pub at_ms: i64,
     /// The account's day at that instant (it turns a little after midnight).
     pub today: Day,
-    /// Whether this is the present, where everything known counts, or a look back, where only
-    /// what had happened by then counts.
-    pub hindsight: bool,
+    /// `None` in the present, where everything known counts. In a look back only what had
+    /// happened by this instant counts; an event moves things at its own time, which may be ahead
+    /// of the clock by which they are judged.
+    pub known_until_ms: Option<i64>,
 }

@@ -3,6 +3,7 @@
 use super::View;
 use crate::engine::statistics::{lower_tail, week_variance};
 use crate::engine::time::Day;
+use crate::engine::window::DAILY_DAYS;
 
 /// Days per window of a comparison; a multiple of 7, so that weekly seasons cancel.
 pub const fn contrast_days() -> i32 {
@@ -25,16 +26,21 @@ pub struct Comparison {
     pub days_before: u32,
 }
 
-/// The comparison of the last 28 complete days with the 28 before, at the view's moment.
-pub fn comparison(view: &View<'_>) -> Comparison {
+/// How many days an event may be ahead of the account's day before it can roll up days that a
+/// comparison needs.
+pub const COMPARED_AHEAD_DAYS: i32 = DAILY_DAYS - 2 * contrast_days() - 1;
+
+/// The comparison of the last 28 complete days with the 28 before, at the view's moment; `None`
+/// when newer events have rolled up some of these days, and what is left would look like a change.
+pub fn comparison(view: &View<'_>) -> Option<Comparison> {
     let end = view.today().minus(1);
     let middle = end.minus(contrast_days());
     let start = middle.minus(contrast_days());
-    Comparison {
+    view.facts.keeps(start.plus(1)).then(|| Comparison {
         now: view.facts.activity(middle, end),
         before: view.facts.activity(start, middle),
         days_before: view.facts.active_days(start, middle),
-    }
+    })
 }
 
 impl Comparison {
@@ -69,7 +75,7 @@ impl Comparison {
 /// The last day with a login or a use that counts at the view's moment. Looking back, only days
 /// that were complete by then count: when on the day itself something happened is not kept.
 pub fn last_seen(view: &View<'_>) -> Option<Day> {
-    let upto = if view.moment.hindsight { view.today().minus(1) } else { Day(i32::MAX) };
+    let upto = if view.looks_back() { view.today().minus(1) } else { Day(i32::MAX) };
     view.facts.last_active(upto)
 }
 
@@ -77,22 +83,25 @@ fn ever_active(view: &View<'_>) -> Option<()> {
     (view.facts.logins.newest().is_some() || !view.facts.usage.is_empty()).then_some(())
 }
 
-fn active_users(view: &View<'_>, days: i32) -> u32 {
+fn active_users(view: &View<'_>, days: i32) -> Option<u32> {
     view.facts.people.active(view.today().minus(days), view.today())
 }
 
 pub(super) fn active_users_7d(view: &View<'_>) -> Option<i64> {
     ever_active(view)?;
-    Some(active_users(view, 7).into())
+    Some(active_users(view, 7)?.into())
 }
 
 pub(super) fn active_users_28d(view: &View<'_>) -> Option<i64> {
     ever_active(view)?;
-    Some(active_users(view, 28).into())
+    Some(active_users(view, 28)?.into())
 }
 
 pub(super) fn logins_28d(view: &View<'_>) -> Option<i64> {
     view.facts.logins.newest()?;
+    if !view.facts.logins.keeps(view.today().minus(27)) {
+        return None;
+    }
     let sum = view.facts.logins.sum(view.today().minus(28), view.today());
     Some(i64::try_from(sum).unwrap_or(i64::MAX))
 }
@@ -102,7 +111,7 @@ pub(super) fn active_days_28d(view: &View<'_>) -> Option<i64> {
     let end = view.today().minus(1);
     let start = end.minus(28);
     // A young account has not had 28 days to be active on.
-    if !view.facts.reaches_back(start.plus(1)) {
+    if !view.facts.reaches_back(start.plus(1)) || !view.facts.keeps(start.plus(1)) {
         return None;
     }
     Some(view.facts.active_days(start, end).into())
@@ -114,7 +123,7 @@ pub(super) fn days_since_active(view: &View<'_>) -> Option<i64> {
 }
 
 pub(super) fn trend_28d(view: &View<'_>) -> Option<i64> {
-    let comparison = comparison(view);
+    let comparison = comparison(view)?;
     if !comparison.has_baseline(MIN_BASELINE, MIN_BASELINE_DAYS) {
         return None;
     }
@@ -126,13 +135,16 @@ pub(super) fn seat_utilisation(view: &View<'_>) -> Option<i64> {
     ever_active(view)?;
     let contract = view.contract()?;
     let seats = contract.value.seats.filter(|&seats| seats > 0)?;
-    let share = i64::from(active_users(view, 28)) * 10_000 / i64::from(seats);
+    let share = i64::from(active_users(view, 28)?) * 10_000 / i64::from(seats);
     Some(share.min(10_000))
 }
 
 pub(super) fn feature_breadth(view: &View<'_>) -> Option<i64> {
     let entitled = view.facts.entitled().filter(|list| !list.is_empty())?;
     let (after, upto) = (view.today().minus(28), view.today());
+    if !view.facts.keeps(after.plus(1)) {
+        return None;
+    }
     let used = |name: &str| {
         view.facts
             .usage
@@ -144,6 +156,6 @@ pub(super) fn feature_breadth(view: &View<'_>) -> Option<i64> {
 }
 
 pub(super) fn stickiness(view: &View<'_>) -> Option<i64> {
-    let month = active_users(view, 28);
-    (month > 0).then(|| i64::from(active_users(view, 7)) * 10_000 / i64::from(month))
+    let (week, month) = (active_users(view, 7)?, active_users(view, 28)?);
+    (month > 0).then(|| i64::from(week) * 10_000 / i64::from(month))
 }

@@ -13,7 +13,7 @@ mod people;
 mod support;
 mod view;
 
-pub use activity::{Comparison, comparison, contrast_days, last_seen};
+pub use activity::{COMPARED_AHEAD_DAYS, Comparison, comparison, contrast_days, last_seen};
 pub use commercial::{annual_minor, overdue, renewal};
 pub use people::{champion_gap, detractors, nps_answers};
 pub use support::{breach_ms, breached, promises, unresolved_recent};
@@ -227,7 +227,9 @@ pub fn document() -> String {
          `ACCOUNTPULSE_BLESS=1 cargo test --test docs`.\n\nA feature is a named number computed from the state of an \
          account. All are integers in the unit given. *Absent* is not zero: an absent feature gives its weight to the \
          rest of its group. Days are UTC days plus the deployment's `day_offset`; \"the last n days\" are the days d \
-         with today - n < d <= today; *complete* days exclude today.\n",
+         with today - n < d <= today; *complete* days exclude today.\n\nLogins and uses are kept by day for the 91 \
+         days up to the newest one (users for 64). While the clock is so far behind the newest event that days of \
+         a window are no longer kept, a feature of `usage` or `adoption` that counts over it is absent too.\n",
     );
     let mut group = "";
     for def in CATALOGUE {

@@ -38,7 +38,7 @@ pub fn promises(view: &View<'_>, ticket: &TicketFact) -> [Option<i64>; 2] {
     [
         ticket.first_response_due_ms.filter(|_| unanswered),
         // Since when it waits is not known, so looking back the clock ran.
-        ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending || view.moment.hindsight),
+        ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending || view.looks_back()),
     ]
 }
 

@@ -62,17 +62,24 @@ impl<'a> View<'a> {
 
     /// Whether something that happened at `at_ms` counts: in the present everything known does.
     pub fn known(&self, at_ms: i64) -> bool {
-        !self.moment.hindsight || at_ms <= self.moment.at_ms
+        self.moment.known_until_ms.is_none_or(|until_ms| at_ms <= until_ms)
     }
 
-    /// The same account, looked back at from an earlier instant, with a tally of its own.
+    /// Whether this is not the present.
+    pub fn looks_back(&self) -> bool {
+        self.moment.known_until_ms.is_some()
+    }
+
+    /// The same account, looked back at as it was judged at `at_ms`, knowing what had happened
+    /// until `known_until_ms`, with a tally of its own.
     #[must_use]
-    pub fn back_at<'b>(&self, at_ms: i64, tally: &'b Tally) -> View<'b>
+    pub fn back_at<'b>(&self, at_ms: i64, known_until_ms: i64, tally: &'b Tally) -> View<'b>
     where
         'a: 'b,
     {
         let today = self.calendar.day_of(at_ms - self.jitter_ms);
-        View { moment: Moment { at_ms, today, hindsight: true }, tally, ..*self }
+        let moment = Moment { at_ms, today, known_until_ms: Some(known_until_ms) };
+        View { moment, tally, ..*self }
     }
 
     /// The contract in force on the account's day.

@@ -12,7 +12,7 @@ pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
     play: "ask finance and the sponsor whether it is a dispute, a process or a decision",
     // Contracts decide the account's currency, and with it the amounts in the evidence.
     reads: Touch::INVOICES.or(Touch::CONTRACTS).or(Touch::TIME),
-    hindsight_days: i32::MAX,
+    can_look_back: |_| true,
     settings: |rules| (rules.late_payment.enabled, rules.late_payment.timing),
     condition: late_condition,
     evidence: late_evidence,
@@ -66,7 +66,7 @@ pub(super) const RENEWAL_AT_RISK: RuleDef = RuleDef {
                  severity high or more is firing, or the newest NPS answer is 6 or less; critical within 30 days",
     play: "agree a success plan with the sponsor before the commercial talk",
     reads: Touch::CONTRACTS.or(Touch::SURVEYS).or(Touch::SCORE).or(Touch::RISKS).or(Touch::TIME),
-    hindsight_days: 0,
+    can_look_back: |_| false,
     settings: |rules| (rules.renewal_at_risk.enabled, rules.renewal_at_risk.timing),
     condition: renewal_condition,
     evidence: renewal_evidence,

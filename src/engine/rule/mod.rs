@@ -149,10 +149,10 @@ pub struct RuleDef {
     pub play: &'static str,
     /// What can change its condition.
     pub reads: Touch,
-    /// For how many days after firing the facts can still tell whether the condition really held
-    /// then. Zero when it rests on decisions (score, history, other risks), whose past cannot be
-    /// recomputed: such a risk ends resolved, never retracted.
-    pub hindsight_days: i32,
+    /// Whether the facts can still tell what held at the moment a view looks back at. Never when
+    /// the rule rests on decisions (score, history, other risks), whose past cannot be recomputed,
+    /// nor when the days it rests on are no longer kept: such a risk ends resolved, not retracted.
+    pub can_look_back: fn(&View<'_>) -> bool,
     /// Whether it is enabled, and when its risk is told.
     pub settings: fn(&Rules) -> (bool, Timing),
     /// The condition.

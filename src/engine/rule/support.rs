@@ -14,7 +14,7 @@ pub(super) const TICKET_BACKLOG: RuleDef = RuleDef {
     play: "bring support and product to one table, and tell the customer what is solved when",
     reads: Touch::TICKETS.or(Touch::TIME),
     // Priority and escalation are only known as they are now.
-    hindsight_days: 0,
+    can_look_back: |_| false,
     settings: |rules| (rules.ticket_backlog.enabled, rules.ticket_backlog.timing),
     condition: backlog_condition,
     evidence: backlog_evidence,
@@ -64,7 +64,7 @@ pub(super) const SLA_BREACH: RuleDef = RuleDef {
                  ticket is, critical if it is urgent",
     play: "answer the ticket now, and say when it will be solved",
     reads: Touch::TICKETS.or(Touch::TIME),
-    hindsight_days: i32::MAX,
+    can_look_back: |_| true,
     settings: |rules| (rules.sla_breach.enabled, rules.sla_breach.timing),
     condition: breach_condition,
     evidence: breach_evidence,

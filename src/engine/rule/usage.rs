@@ -11,8 +11,7 @@ pub(super) const USAGE_DROP: RuleDef = RuleDef {
                  than 1 in 1000 by chance given how much the weeks vary, and there were at least 40 of them on 8 days",
     play: "ask what changed in the team, and show the workflow they no longer use",
     reads: Touch::ACTIVITY_PAST.or(Touch::TIME),
-    // Two windows of 28 days must still be kept by day.
-    hindsight_days: 30,
+    can_look_back: |then| comparison(then).is_some(),
     settings: |rules| (rules.usage_drop.enabled, rules.usage_drop.timing),
     condition: drop_condition,
     evidence: drop_evidence,
@@ -20,24 +19,24 @@ pub(super) const USAGE_DROP: RuleDef = RuleDef {
 
 fn drop_condition(view: &View<'_>, rules: &Rules) -> Condition {
     let settings = &rules.usage_drop;
-    let comparison = comparison(view);
-    if !comparison.has_baseline(settings.min_baseline, settings.min_baseline_days) {
-        // Nothing to compare with proves neither a drop nor a recovery.
+    // Days that are gone prove neither a drop nor a recovery, and neither does nothing beside nothing.
+    let Some(comparison) = comparison(view).filter(|found| found.now > 0 || found.before > 0) else {
         return Condition::Between;
-    }
+    };
     let drop_bp = comparison.drop_bp();
     if drop_bp < i64::from(settings.clear_drop_percent) * 100 {
         return Condition::Clear;
     }
+    let baseline = comparison.has_baseline(settings.min_baseline, settings.min_baseline_days);
     let large = drop_bp >= i64::from(settings.min_drop_percent) * 100;
-    if large && comparison.p_value(view) < settings.max_p_value {
+    if baseline && large && comparison.p_value(view) < settings.max_p_value {
         return Condition::Met { began_ms: view.turn_of(view.today()), severity: settings.severity };
     }
     Condition::Between
 }
 
 fn drop_evidence(view: &View<'_>, _: &Rules) -> Evidence {
-    let comparison = comparison(view);
+    let Some(comparison) = comparison(view) else { return nothing_to_compare() };
     let p_value = comparison.p_value(view);
     let chance = match p_value {
         p if p < 1e-9 => "less than 1 in a billion".to_owned(),
@@ -61,13 +60,24 @@ fn drop_evidence(view: &View<'_>, _: &Rules) -> Evidence {
     }
 }
 
+/// The clock is so far behind the newest events that the days it compares are rolled up.
+fn nothing_to_compare() -> Evidence {
+    let number = Number { name: "usage.activity_28d".into(), unit: "count".into(), now: None, before: None };
+    Evidence {
+        what: "use had dropped; it cannot be compared now, because much newer events are known already"
+            .to_owned(),
+        numbers: vec![number],
+        items: Vec::new(),
+    }
+}
+
 pub(super) const INACTIVITY: RuleDef = RuleDef {
     key: "inactivity",
     title: "nobody comes any more",
     definition: "no login and no use for 14 days, after at least 5 active days in the 28 days before",
     play: "call the champion: find out whether they stopped, or moved to something else",
     reads: Touch::ACTIVITY.or(Touch::TIME),
-    hindsight_days: 45,
+    can_look_back: silence_is_kept,
     settings: |rules| (rules.inactivity.enabled, rules.inactivity.timing),
     condition: inactivity_condition,
     evidence: inactivity_evidence,
@@ -76,6 +86,14 @@ pub(super) const INACTIVITY: RuleDef = RuleDef {
 fn quiet(view: &View<'_>) -> Option<(Day, i64)> {
     let last = last_seen(view)?;
     Some((last, i64::from(view.today().since(last))))
+}
+
+/// Whether the last active day before a moment, and the 28 up to it, are still kept by day.
+fn silence_is_kept(then: &View<'_>) -> bool {
+    match last_seen(then) {
+        Some(last) => then.facts.keeps(last.minus(27)),
+        None => !then.facts.reaches_back(then.today().minus(1)),
+    }
 }
 
 fn inactivity_condition(view: &View<'_>, rules: &Rules) -> Condition {

@@ -70,9 +70,11 @@ impl People {
         }
     }
 
-    /// How many persons were active on a day in `after < d <= upto`.
-    pub fn active(&self, after: Day, upto: Day) -> u32 {
-        self.people.iter().filter(|p| p.active(after, upto)).count() as u32
+    /// How many persons were active on a day in `after < d <= upto`; `None` when somebody's
+    /// bitmap has moved past the beginning of that.
+    pub fn active(&self, after: Day, upto: Day) -> Option<u32> {
+        let kept = |p: &Person| p.last.since(after) <= BITMAP_DAYS;
+        self.people.iter().try_fold(0, |sum, p| kept(p).then(|| sum + u32::from(p.active(after, upto))))
     }
 
     /// The newest active day of one person.
@@ -119,10 +121,10 @@ mod tests {
         for (id, day) in [(1, 10), (1, 12), (2, 5), (3, 12)] {
             assert!(people.record(PersonId(id), Day(day), 10));
         }
-        assert_eq!(people.active(Day(5), Day(12)), 2);
-        assert_eq!(people.active(Day(4), Day(12)), 3);
-        assert_eq!(people.active(Day(10), Day(11)), 0);
-        assert_eq!(people.active(Day(9), Day(10)), 1);
+        assert_eq!(people.active(Day(5), Day(12)), Some(2));
+        assert_eq!(people.active(Day(4), Day(12)), Some(3));
+        assert_eq!(people.active(Day(10), Day(11)), Some(0));
+        assert_eq!(people.active(Day(9), Day(10)), Some(1));
     }
 
     proptest! {
@@ -156,8 +158,8 @@ mod tests {
                     ids.len() as u32
                 };
                 // Only days inside every bitmap can be asked for: 64 days up to the newest.
-                prop_assert_eq!(first.active(Day(60), Day(89)), naive(60, 89));
-                prop_assert_eq!(first.active(Day(62), Day(75)), naive(62, 75));
+                prop_assert_eq!(first.active(Day(60), Day(89)), Some(naive(60, 89)));
+                prop_assert_eq!(first.active(Day(62), Day(75)), Some(naive(62, 75)));
             }
         }
     }

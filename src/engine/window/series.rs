@@ -57,6 +57,12 @@ impl Series {
         self.days.last_nonzero(upto.0).map(Day)
     }
 
+    /// Whether a day is still kept by day, so that what is said about it is true: a count so much
+    /// newer may have rolled it up.
+    pub fn keeps(&self, day: Day) -> bool {
+        self.newest.is_none_or(|newest| day.0 > newest.0 - DAILY_DAYS)
+    }
+
     /// The newest day ever counted.
     pub fn newest(&self) -> Option<Day> {
         self.newest

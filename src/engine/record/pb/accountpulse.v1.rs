@@ -35,7 +35,7 @@ pub struct ScoreRecord {
     /// Features of the card without a value; empty while the score is unknown.
     #[prost(string, repeated, tag = "11")]
     pub absent: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What was published before; absent the first time.
+    /// What was published before; absent the first time, and then `changes` names every line.
     #[prost(message, optional, tag = "12")]
     pub previous: ::core::option::Option<PreviousScore>,
     /// The lines that differ from then; they sum to the change of the score.
@@ -300,10 +300,12 @@ pub struct RiskTransition {
     /// When its condition began, milliseconds since 1970-01-01T00:00:00Z.
     #[prost(int64, tag = "10")]
     pub began_at_ms: i64,
-    /// When the episode fired, event time, milliseconds since 1970-01-01T00:00:00Z.
+    /// When the episode fired, event time, milliseconds since 1970-01-01T00:00:00Z; new when an
+    /// episode that had ended goes on.
     #[prost(int64, tag = "11")]
     pub fired_at_ms: i64,
-    /// When this transition happened, event time, milliseconds since 1970-01-01T00:00:00Z.
+    /// When this transition happened, event time, milliseconds since 1970-01-01T00:00:00Z; may lie
+    /// ahead of `as_of_ms` of the score. In order per account and rule.
     #[prost(int64, tag = "12")]
     pub at_ms: i64,
     /// Whether this is history that was loaded, not news.
