@@ -6,6 +6,7 @@
 //! contract/records.rs   records: of the stories, and generated
 //! contract/schema.rs    JSON and protobuf, field by field and value by value
 //! contract/golden.rs    bytes of typical records; how to bless stands there
+//! contract/life.rs      the life of a risk
 //! contract/topics.rs    what the worker writes to the log
 //! ```
 
@@ -13,6 +14,11 @@
 
 #[path = "contract/golden.rs"]
 mod golden;
+#[path = "laws/history.rs"]
+#[allow(dead_code, reason = "the laws use more of it")]
+mod history;
+#[path = "contract/life.rs"]
+mod life;
 #[path = "contract/records.rs"]
 mod records;
 #[path = "contract/schema.rs"]

@@ -7,9 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use accountpulse::engine::event::{Intake, PersonKey};
+use accountpulse::engine::event::{Encoding, Headers, Intake, Kind, PersonKey, RawRecord, pb};
 use accountpulse::ingest::health::Health;
 use accountpulse::ingest::{self, NewRecord, OutputTopic, Outputs, Shared, Store, StoreError, Stored};
+use prost::Message;
 use tokio::sync::Semaphore;
 
 #[derive(Default)]
@@ -92,20 +93,21 @@ fn serve() -> Served {
 
 impl Served {
     /// Status and the whole answer, headers included.
-    fn ask(&self, request_line: &str, headers: &str, body: &str) -> (u16, String) {
+    fn ask(&self, request_line: &str, headers: &str, body: impl AsRef<[u8]>) -> (u16, String) {
+        let body = body.as_ref();
         let mut stream = TcpStream::connect(self.address).unwrap();
         let length = body.len();
         let request = format!(
-            "{request_line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}",
+            "{request_line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n",
             self.address
         );
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(&[request.as_bytes(), body].concat()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         (answer[9..12].parse().unwrap(), answer)
     }
 
-    fn post(&self, media: &str, body: &str) -> (u16, String) {
+    fn post(&self, media: &str, body: impl AsRef<[u8]>) -> (u16, String) {
         self.ask("POST /v1/events", &format!("content-type: {media}\r\n"), body)
     }
 }
@@ -139,6 +141,103 @@ fn good_events_are_durable_and_bad_lines_are_reported_with_index_and_reason() {
     let appended = served.store.appended.lock().unwrap();
     assert_eq!(appended.len(), 3);
     assert!(appended.iter().all(|record| record.key == b"acme" && record.value == GOOD.as_bytes()));
+}
+
+/// The same login in protobuf.
+fn login(id: &str) -> Vec<u8> {
+    let message = pb::Event {
+        id: id.to_owned(),
+        account_id: "acme".to_owned(),
+        occurred_at_ms: 1_767_607_200_000,
+        body: Some(pb::event::Body::Login(pb::Login { user_id: "ann".to_owned() })),
+        ..Default::default()
+    };
+    message.encode_to_vec()
+}
+
+/// What a worker makes of a stored record.
+fn decoded(record: &NewRecord) -> (String, Kind) {
+    struct Kept<'a>(&'a [(String, Vec<u8>)]);
+    impl Headers for Kept<'_> {
+        fn header(&self, name: &str) -> Option<&[u8]> {
+            self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+        }
+    }
+    let intake = Intake { person_key: PersonKey::new([1; 16]), skew_ms: 600_000, partitions: 4 };
+    let raw = RawRecord {
+        key: Some(&record.key),
+        value: Some(&record.value),
+        timestamp_ms: i64::MAX,
+        partition: record.partition,
+        encoding: Encoding::Auto,
+        headers: &Kept(&record.headers),
+    };
+    let event = intake.decode(raw).expect("the worker reads what was stored");
+    assert_eq!(
+        (event.kind(), event.account.as_ref(), event.occurred_at_ms),
+        (record.kind, "acme", 1_767_607_200_000)
+    );
+    (event.id.into_owned(), record.kind)
+}
+
+const STRUCTURED: &str = r#"{"specversion":"1.0","type":"accountpulse.login.v1","source":"/crm","id":"e5","subject":"acme","time":"2026-01-05T10:00:00Z","data":{"user_id":"ann"}}"#;
+
+#[test]
+fn every_form_is_stored_so_that_the_worker_reads_it() {
+    let served = serve();
+    let accepted = |answer: (u16, String), count: usize| {
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        assert!(answer.1.contains(&format!(r#""accepted":{count}"#)), "{}", answer.1);
+    };
+    accepted(served.post("application/x-protobuf", login("e2")), 1);
+    let stream: Vec<u8> = ["e3", "e4"]
+        .iter()
+        .flat_map(|id| [&[login(id).len() as u8], login(id).as_slice()].concat())
+        .collect();
+    accepted(served.post("application/x-protobuf; encoding=delimited", stream), 2);
+    accepted(served.post("application/cloudevents+json; charset=utf-8", STRUCTURED), 1);
+    let batch = format!("[{}, {}]", STRUCTURED.replace("e5", "e6"), STRUCTURED.replace("e5", "e7"));
+    accepted(served.post("application/cloudevents-batch+json", batch), 2);
+    accepted(served.post("application/cloudevents-batch+json", "[]"), 0);
+    let attributes = "ce-specversion: 1.0\r\nce-type: accountpulse.login.v1\r\nce-source: /crm\r\n\
+                      ce-id: Euro%20%E2%82%AC\r\nce-subject: acme\r\nce-time: 2026-01-05T10:00:00Z\r\n";
+    let json = format!("content-type: application/json\r\n{attributes}");
+    accepted(served.ask("POST /v1/events", &json, r#"{"user_id":"ann"}"#), 1);
+    accepted(served.ask("POST /v1/events", attributes, r#"{"user_id":"ann"}"#), 1);
+    let protobuf = format!("content-type: application/protobuf\r\n{attributes}");
+    accepted(served.ask("POST /v1/events", &protobuf, b"\x0a\x03ann"), 1);
+    let framed = [&[0, 0, 0, 0, 9][..], GOOD.as_bytes()].concat();
+    accepted(served.post("application/json", framed), 1);
+
+    let appended = served.store.appended.lock().unwrap();
+    let ids: Vec<_> = appended.iter().map(|record| decoded(record).0).collect();
+    assert_eq!(ids, ["e2", "e3", "e4", "e5", "e6", "e7", "Euro €", "Euro €", "Euro €", "e1"]);
+    assert_eq!(appended[0].headers, []);
+    assert_eq!(appended[4].headers, [("content-type".to_owned(), b"application/cloudevents+json".to_vec())]);
+}
+
+#[test]
+fn every_form_is_refused_with_index_and_reason() {
+    let served = serve();
+    let refused = |media: &str, body: &[u8], status: u16, part: &str| {
+        let (found, answer) = served.post(media, body);
+        assert_eq!(found, status, "{answer}");
+        assert!(answer.contains(part), "{answer}");
+        assert!(!answer.contains("secret"), "{answer}");
+    };
+    refused("application/x-protobuf", GOOD.as_bytes(), 422, r#""index":0,"reason":"malformed_protobuf""#);
+    refused("application/json", &login("e1"), 422, r#""reason":"malformed_json""#);
+    let cut = [&[login("e1").len() as u8], login("e1").as_slice(), &[99], b"secret"].concat();
+    let delimited = "application/x-protobuf;encoding=delimited";
+    refused(delimited, &cut, 207, r#""index":1,"reason":"malformed_framing""#);
+    refused("application/cloudevents-batch+json", br#"{"secret":1}"#, 422, r#""reason":"malformed_json""#);
+    let old = STRUCTURED.replace("1.0", "0.3");
+    let batch = format!("[{STRUCTURED},{old}]");
+    let batch_media = "application/cloudevents-batch+json";
+    refused(batch_media, batch.as_bytes(), 207, r#""index":1,"reason":"unsupported_specversion""#);
+    refused("application/cloudevents+json", b"secret", 422, r#""reason":"malformed_cloudevent""#);
+    let long = format!("ce-specversion: 1.0\r\nce-extra: {}\r\n", "x".repeat(17_000));
+    assert_eq!(served.ask("POST /v1/events", &long, "{}").0, 431);
 }
 
 #[test]

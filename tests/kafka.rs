@@ -7,9 +7,24 @@ mod process;
 #[path = "support/kafka/mod.rs"]
 mod support;
 
+#[path = "log_contract/contract.rs"]
+#[macro_use]
+mod contract;
+#[path = "log_contract/harness.rs"]
+mod harness;
+
 #[path = "kafka/broker.rs"]
 mod broker;
-
+#[path = "kafka/cluster.rs"]
+mod cluster;
+#[path = "kafka/conformance.rs"]
+mod conformance;
+#[path = "kafka/member.rs"]
+mod member;
+#[path = "kafka/promises.rs"]
+mod promises;
+#[path = "kafka/security.rs"]
+mod security;
 #[path = "kafka/dead_owner.rs"]
 mod dead_owner;
 #[path = "kafka/exactly_once.rs"]

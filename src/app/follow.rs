@@ -119,3 +119,21 @@ fn news(value: &[u8]) -> Option<RiskNews> {
     let json = json_twin(RecordKind::Risk, value).ok()?;
     serde_json::from_slice(&json).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_read_in_either_encoding() {
+        let json = include_bytes!("../../tests/contract/golden/risk_resolved.json");
+        let hex = include_str!("../../tests/contract/golden/risk_resolved.hex").replace('\n', "");
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let protobuf: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        for value in [&json[..], &protobuf] {
+            let news = news(value).unwrap();
+            assert_eq!((news.rule.as_str(), news.transition.as_str()), ("late_payment", "resolved"));
+        }
+        assert!(news(b"\xff").is_none());
+    }
+}

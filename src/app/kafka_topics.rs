@@ -52,6 +52,11 @@ pub fn wanted(config: &Config, topics: &TopicTable) -> Vec<NewTopic> {
                     _ => kept.retention_risks,
                 };
                 settings.push(("cleanup.policy", "delete".to_owned()));
+                if purpose == Purpose::Input {
+                    // Retention goes by the record's time: by the producer's, a back-fill of old
+                    // history would be deleted as soon as it is written.
+                    settings.push(("message.timestamp.type", "LogAppendTime".to_owned()));
+                }
                 settings.push(("retention.ms", retention.as_millis().to_string()));
             }
         }

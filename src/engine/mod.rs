@@ -8,7 +8,7 @@
 //! account/  facts apart from decisions          timer.rs deadlines of a shard
 //! feature/  the catalogue                       page.rs  the unit of checkpointing
 //! score/    ramps, weights, caps, explanations  shard.rs all state of one partition
-//! replay.rs files through shards, in event time
+//! record/   what is told, as JSON and protobuf  replay.rs files through shards, in event time
 //! ```
 
 pub mod account;

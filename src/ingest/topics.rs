@@ -267,3 +267,21 @@ fn readable(topic: OutputTopic, bytes: &[u8]) -> Cow<'_, [u8]> {
     };
     json_twin(kind, bytes).unwrap_or(Cow::Borrowed(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_records_are_shown_as_json_and_refused_input_as_it_came() {
+        let json = include_str!("../../tests/contract/golden/score_capped.json").trim_end();
+        let hex = include_str!("../../tests/contract/golden/score_capped.hex").replace('\n', "");
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let protobuf: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        for value in [json.as_bytes(), &protobuf] {
+            assert_eq!(readable(OutputTopic::Scores, value), json.as_bytes());
+            assert_eq!(readable(OutputTopic::DeadLetters, value), value);
+        }
+        assert_eq!(readable(OutputTopic::Risks, b"\xff"), &b"\xff"[..]);
+    }
+}

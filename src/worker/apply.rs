@@ -107,7 +107,7 @@ fn merge<'q, B: RecordBatch>(
         if let Some(index) = heads.iter().position(|head| matches!(head, Head::Refused(_))) {
             let head = std::mem::replace(&mut heads[index], Head::Unread);
             if let (Head::Refused(refusal), Some(queued)) = (head, queues[index].get(taken[index]))
-                && put_aside(owned, index, &queued.record(), &refusal, context, counts)
+                && put_aside(owned, index, queued, &refusal, context, counts)
             {
                 taken[index] += 1;
             }
@@ -120,7 +120,7 @@ fn merge<'q, B: RecordBatch>(
         let Some((index, _)) = next else { return Pass::Done };
         let head = std::mem::replace(&mut heads[index], Head::Unread);
         if let (Head::Event(event), Some(queued)) = (head, queues[index].get(taken[index])) {
-            apply_one(owned, index, &queued.record(), &event, context, counts);
+            apply_one(owned, index, queued, &event, context, counts);
             taken[index] += 1;
         }
     }
@@ -212,25 +212,25 @@ pub const MAX_INPUTS: usize = 32;
 fn apply_one<B: RecordBatch>(
     owned: &mut OwnedShard<B>,
     index: usize,
-    record: &RecordRef<'_>,
+    queued: &Queued<B>,
     event: &Event<'_>,
     context: &PassContext<'_>,
     counts: &mut WorkerCounts,
 ) {
     let lane = &mut owned.lanes[index];
     lane.breaker.good(&context.settings.breaker);
-    lane.applied = record.offset + 1;
+    lane.applied = queued.record().offset + 1;
     lane.newest_ms = lane.newest_ms.max(Some(event.occurred_at_ms));
     counts.consume(index, Some(event.kind()));
     match apply_event(&mut owned.shard, index, event) {
         Ok(Verdict::Late) => {
             counts.verdict(Verdict::Late);
-            push_letter(owned, index, record, &Refusal::late(event), Stage::Apply, context);
+            push_letter(owned, index, queued, &Refusal::late(event), Stage::Apply, context);
         }
         Ok(verdict) => counts.verdict(verdict),
         Err(refusal) => {
             counts.refusal(refusal.reason);
-            push_letter(owned, index, record, &refusal, Stage::Apply, context);
+            push_letter(owned, index, queued, &refusal, Stage::Apply, context);
         }
     }
 }
@@ -249,7 +249,7 @@ pub(super) fn input_of(index: usize) -> Input {
 fn put_aside<B: RecordBatch>(
     owned: &mut OwnedShard<B>,
     index: usize,
-    record: &RecordRef<'_>,
+    queued: &Queued<B>,
     refusal: &Refusal,
     context: &PassContext<'_>,
     counts: &mut WorkerCounts,
@@ -259,22 +259,23 @@ fn put_aside<B: RecordBatch>(
         counts.held += 1;
         return false;
     }
-    lane.applied = record.offset + 1;
+    lane.applied = queued.record().offset + 1;
     counts.consume(index, None);
     counts.refusal(refusal.reason);
-    push_letter(owned, index, record, refusal, Stage::Decode, context);
+    push_letter(owned, index, queued, refusal, Stage::Decode, context);
     true
 }
 
 fn push_letter<B: RecordBatch>(
     owned: &mut OwnedShard<B>,
     index: usize,
-    record: &RecordRef<'_>,
+    queued: &Queued<B>,
     refusal: &Refusal,
     stage: Stage,
     context: &PassContext<'_>,
 ) {
-    let letter = dead_letter(context.settings, &context.settings.inputs[index], record, stage, refusal);
+    let input = &context.settings.inputs[index];
+    let letter = dead_letter(context.settings, input, &queued.record(), queued, stage, refusal);
     owned.dead_letter_bytes += size_of(&letter);
     owned.dead_letters.push(letter);
 }

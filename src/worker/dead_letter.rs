@@ -1,10 +1,10 @@
 //! Refused input as a record of the dead-letter topic: the original bytes, where they stood and
 //! why they were refused, in words a person can act on. Nothing is dropped in silence.
 //!
-//! Header names follow Kafka Streams (KIP-1034), so existing tools find them.
+//! Headers the decoder reads are kept as they were. Names of ours follow Kafka Streams (KIP-1034), so existing tools find them.
 
 use super::settings::{InputTopic, WorkerSettings};
-use crate::engine::event::Refusal;
+use crate::engine::event::{Headers, READ_HEADERS, Refusal};
 use crate::log::{OutRecord, RecordRef, TopicPartition};
 
 /// Name of the input topic.
@@ -45,6 +45,7 @@ pub(super) fn dead_letter(
     settings: &WorkerSettings,
     input: &InputTopic,
     record: &RecordRef<'_>,
+    original: &dyn Headers,
     stage: Stage,
     refusal: &Refusal,
 ) -> OutRecord {
@@ -61,6 +62,10 @@ pub(super) fn dead_letter(
     let value = record.value.filter(|value| value.len() <= cap);
     if let (Some(original), None) = (record.value, value) {
         headers.push((HEADER_BY_REFERENCE, original.len().to_string().into_bytes()));
+    }
+    if original.any() {
+        // Without them the value means something else, so whoever sends it again needs them.
+        headers.extend(READ_HEADERS.iter().filter_map(|name| Some((*name, original.header(name)?.to_vec()))));
     }
     OutRecord {
         to: TopicPartition { topic: settings.outputs.dead_letters, partition: record.at.partition },

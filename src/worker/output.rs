@@ -28,6 +28,9 @@ pub const HEADER_CE_TIME: &str = "ce_time";
 /// The account.
 pub const HEADER_CE_SUBJECT: &str = "ce_subject";
 
+/// Room for most values, so that the buffer need not grow.
+const USUAL_JSON_BYTES: usize = 2048;
+
 const SPECVERSION: &[u8] = b"1.0";
 const SOURCE: &[u8] = b"/accountpulse";
 const SCORE_TYPE: &[u8] = b"accountpulse.score.v1";
@@ -84,8 +87,11 @@ pub fn risk_record(
 }
 
 fn json(account: &str, record: &impl serde::Serialize) -> Result<Vec<u8>, OutputError> {
-    serde_json::to_vec(record)
-        .map_err(|error| OutputError { account: account.to_owned(), detail: error.to_string() })
+    let mut value = Vec::with_capacity(USUAL_JSON_BYTES);
+    match serde_json::to_writer(&mut value, record) {
+        Ok(()) => Ok(value),
+        Err(error) => Err(OutputError { account: account.to_owned(), detail: error.to_string() }),
+    }
 }
 
 fn headers(

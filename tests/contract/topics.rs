@@ -9,6 +9,7 @@ use accountpulse::engine::EngineConfig;
 use accountpulse::engine::event::{Encoding, Intake, PersonKey};
 use accountpulse::engine::partition::partition_of;
 use accountpulse::engine::record::{OutputEncoding, RecordKind, json_twin, transition_id};
+use accountpulse::engine::risk::Transition;
 use accountpulse::log::sim::{CommittedRecord, SimBroker, SimOptions, SimRecord, SimTopic};
 use accountpulse::log::{TopicId, TopicPartition};
 use accountpulse::worker::{
@@ -31,7 +32,7 @@ const INPUT_NAME: &str = "all-events.v1";
 /// What is no event; each partition ends with one.
 const BAD: &[u8] = b"{\"id\": 7}";
 /// Tells the events of another story again.
-const REPEATED: &str = "same_event_twice";
+pub const REPEATED: &str = "same_event_twice";
 
 /// The events of all stories by time, with the account of each.
 fn history() -> Vec<(i64, String, Vec<u8>)> {
@@ -268,5 +269,27 @@ fn a_dead_letter_is_the_original_with_the_reason() {
         assert!(header(&letter, HEADER_MESSAGE).unwrap().contains("id"));
         assert!(!header(&letter, HEADER_CODE).unwrap().is_empty());
         assert_eq!(letter.record.headers.len(), expected.len() + 2);
+    }
+}
+
+#[test]
+fn the_document_names_every_header_and_transition_and_its_readers_skip_aborted_records() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/contract.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for topic in [SCORES, RISKS, DEAD_LETTERS] {
+        for record in usual().committed_records(topic) {
+            for (name, _) in &record.record.headers {
+                assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/contract.md");
+            }
+        }
+    }
+    for transition in Transition::ALL.map(Transition::name) {
+        assert!(text.contains(&format!("**`{transition}`**")), "{transition} is not explained");
+    }
+    for language in ["python", "java"] {
+        let (_, example) = text.split_once(&format!("```{language}\n")).unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let isolation = example.to_lowercase().replace('_', ".");
+        assert!(isolation.contains("isolation.level") && example.contains("read_committed"), "{language}");
     }
 }

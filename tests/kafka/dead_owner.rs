@@ -135,7 +135,9 @@ impl Owner {
         let left = Rc::new(Cell::new(COMMITS));
         let log = Mortal { log: link.cluster.member(0).unwrap(), dies, left: Rc::clone(&left) };
         let intake = Intake { person_key: PersonKey::new([0; 16]), skew_ms: 600_000, partitions: PARTITIONS };
-        let settings = worker_settings(&config, &link.topics);
+        let mut settings = worker_settings(&config, &link.topics);
+        // Many small commits, however fast events come in.
+        settings.max_effects = 20;
         let worker = Worker::new(log, settings, Arc::clone(&config.engine), intake).unwrap();
         Owner { worker, left, _link: link }
     }

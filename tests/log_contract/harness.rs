@@ -1,19 +1,26 @@
-//! What a contract test needs of an implementation, for each of them.
+//! What a contract test needs of an implementation, and what it says to any of them.
+//!
+//! Nothing here takes the first answer for the last one: a cluster tells a change a moment after
+//! it was made. Waits end with the answer, or after far more attempts than any wait that succeeds.
 
-use std::sync::Arc;
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::time::Duration;
 
-use accountpulse::log::local::{AppendRecord, LocalLog, LocalOptions, LocalStore, LocalTopic, TopicKind};
-use accountpulse::log::sim::{SimBroker, SimLog, SimOptions, SimRecord, SimTopic};
 use accountpulse::log::{
-    CommitOutcome, Drain, GroupMetadata, Log, Offset, OutRecord, Polled, RecordBatch, TopicId, TopicPartition,
+    CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
+    Polled, RecordBatch, TopicId, TopicPartition,
 };
-use tempfile::TempDir;
 
 pub const IN: TopicId = TopicId(0);
 pub const OUT: TopicId = TopicId(1);
 pub const STATE: TopicId = TopicId(2);
 pub const PARTITIONS: u32 = 2;
+
+/// One wait for something to happen.
+const WAIT: Duration = Duration::from_millis(10);
+/// Attempts before a test gives up.
+const TRIES: usize = 6_000;
 
 /// An implementation with topics `IN` (input), `OUT` and `STATE` (compacted), two partitions each.
 pub trait Harness {
@@ -23,8 +30,8 @@ pub trait Harness {
     fn open_small() -> Self;
     /// A member that has finished `init`.
     fn member(&self) -> Self::Log;
-    fn append(&self, at: TopicPartition, key: &str, value: &str) -> Offset;
-    /// Lets compaction run where it is not part of the commit.
+    fn append(&self, at: TopicPartition, key: &str, value: &str);
+    /// Lets compaction run, where it can be told to.
     fn compact(&self);
     /// Deletes records of an input below `before`.
     fn forget(&self, at: TopicPartition, before: Offset);
@@ -32,123 +39,19 @@ pub trait Harness {
     fn reopen(self) -> Self;
 }
 
-pub struct Sim(SimBroker);
-
-impl Sim {
-    fn with(change: impl FnOnce(&mut SimOptions)) -> Self {
-        let topic = |name: &str, input, compacted| SimTopic {
-            name: name.into(),
-            partitions: PARTITIONS,
-            compacted,
-            input,
-        };
-        let topics = vec![topic("in", true, false), topic("out", false, false), topic("state", false, true)];
-        let mut options = SimOptions::new(topics);
-        change(&mut options);
-        Self(SimBroker::new(options))
+/// Asks until there is an answer.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..TRIES {
+        if let Some(answer) = ask() {
+            return answer;
+        }
     }
+    panic!("{what} did not come");
 }
 
-impl Harness for Sim {
-    type Log = SimLog;
-
-    fn open() -> Self {
-        Self::with(|_| {})
-    }
-
-    fn open_small() -> Self {
-        Self::with(|options| options.buffer_records = 3)
-    }
-
-    fn member(&self) -> SimLog {
-        ready(self.0.member("worker"))
-    }
-
-    fn append(&self, at: TopicPartition, key: &str, value: &str) -> Offset {
-        self.0.append(at, SimRecord::new(1, key.as_bytes(), value.as_bytes())).unwrap()
-    }
-
-    fn compact(&self) {
-        self.0.compact(STATE, false);
-    }
-
-    fn forget(&self, at: TopicPartition, before: Offset) {
-        self.0.delete_before(at, before).unwrap();
-    }
-
-    fn reopen(self) -> Self {
-        self
-    }
-}
-
-pub struct Local {
-    pub store: Arc<LocalStore>,
-    pub dir: TempDir,
-    options: LocalOptions,
-}
-
-/// The topics of the contract; the input keeps its records for a second.
-pub fn local_options() -> LocalOptions {
-    let topic = |name: &str, kind, compacted, retention_ms| LocalTopic {
-        name: name.into(),
-        kind,
-        compacted,
-        retention_ms,
-    };
-    let topics = vec![
-        topic("in", TopicKind::Input, false, Some(1000)),
-        topic("out", TopicKind::Output, false, Some(1000)),
-        topic("state", TopicKind::Output, true, None),
-    ];
-    LocalOptions::new(topics, PARTITIONS)
-}
-
-impl Local {
-    fn with(options: LocalOptions) -> Self {
-        let dir = TempDir::new().unwrap();
-        Self { store: LocalStore::open(dir.path(), options.clone()).unwrap(), dir, options }
-    }
-}
-
-impl Harness for Local {
-    type Log = LocalLog;
-
-    fn open() -> Self {
-        Self::with(local_options())
-    }
-
-    fn open_small() -> Self {
-        Self::with(LocalOptions { transaction_bytes: 100, ..local_options() })
-    }
-
-    fn member(&self) -> LocalLog {
-        ready(self.store.member())
-    }
-
-    fn append(&self, at: TopicPartition, key: &str, value: &str) -> Offset {
-        let (key, value) = (Some(key.into()), Some(value.into()));
-        self.store
-            .append(vec![AppendRecord { at, key, value, headers: Vec::new(), timestamp_ms: 1 }])
-            .unwrap()[0]
-    }
-
-    fn compact(&self) {}
-
-    fn forget(&self, at: TopicPartition, before: Offset) {
-        self.store.set_retention_floor(at, before).unwrap();
-        while self.store.delete_expired(1_000_000).unwrap() > 0 {}
-    }
-
-    fn reopen(self) -> Self {
-        let Self { store, dir, options } = self;
-        assert_eq!(Arc::strong_count(&store), 1, "a member is still alive");
-        drop(store);
-        Self { store: LocalStore::open(dir.path(), options.clone()).unwrap(), dir, options }
-    }
-}
-
-fn ready<L: Log>(mut log: L) -> L {
-    while !log.init().unwrap() {}
+/// Finishes `init`.
+pub fn ready<L: Log>(mut log: L) -> L {
+    until("init", || log.init().unwrap().then_some(()));
     log
 }
 
@@ -161,13 +64,25 @@ pub fn out(to: TopicPartition, key: &str, value: &str) -> OutRecord {
     OutRecord { to, key, value, headers: Vec::new(), timestamp_ms: 1 }
 }
 
+/// The next thing that happens, whatever it is.
+pub fn next<L: Log>(log: &mut L) -> Polled<L::Batch> {
+    until("a happening", || match log.poll(WAIT).unwrap() {
+        Polled::Idle => None,
+        happening => Some(happening),
+    })
+}
+
 /// Polls until the assignment came.
 pub fn assignment<L: Log>(log: &mut L) -> (Vec<u32>, GroupMetadata) {
-    loop {
-        if let Polled::Assigned { partitions, group } = log.poll(Duration::ZERO).unwrap() {
-            return (partitions, group);
-        }
-    }
+    until("the assignment", || match log.poll(WAIT).unwrap() {
+        Polled::Assigned { partitions, group } => Some((partitions, group)),
+        _ => None,
+    })
+}
+
+/// Polls until an error came.
+pub fn poll_error<L: Log>(log: &mut L) -> LogError {
+    until("an error", || log.poll(WAIT).err())
 }
 
 /// Begins, sends and drains.
@@ -176,56 +91,100 @@ pub fn put<L: Log>(log: &mut L, records: &[OutRecord]) {
     for record in records {
         log.send(record).unwrap();
     }
-    while log.drain().unwrap() == Drain::Pending {}
+    until("every acknowledgement", || (log.drain().unwrap() == Drain::Done).then_some(()));
 }
 
 /// Commits and expects it to succeed.
 pub fn commit<L: Log>(log: &mut L) {
-    loop {
-        match log.commit().unwrap() {
-            CommitOutcome::Pending => {}
-            outcome => return assert_eq!(outcome, CommitOutcome::Committed),
-        }
-    }
+    let outcome = until("the outcome", || match log.commit().unwrap() {
+        CommitOutcome::Pending => None,
+        outcome => Some(outcome),
+    });
+    assert_eq!(outcome, CommitOutcome::Committed);
+}
+
+/// The committed positions of the second and the first input partition.
+pub fn committed<L: Log>(log: &mut L) -> Vec<Option<CommittedPosition>> {
+    until("a stable position", || match log.committed(&[at(IN, 1), at(IN, 0)]).unwrap() {
+        Committed::Positions(found) => Some(found),
+        Committed::Pending => None,
+    })
 }
 
 pub fn text(bytes: Option<&[u8]>) -> String {
     String::from_utf8(bytes.unwrap().to_vec()).unwrap()
 }
 
-/// All committed values of a partition with their offsets.
-pub fn read_all<L: Log>(log: &mut L, from: TopicPartition) -> Vec<(Offset, String)> {
-    let mut position = log.watermarks(from).unwrap().start;
-    let mut all = Vec::new();
-    loop {
+/// Reads a partition to its end, once everything in it has its outcome; `with` sees every record.
+pub fn read_with<L: Log>(log: &mut L, from: TopicPartition, mut with: impl FnMut(&L::Batch, usize)) {
+    let marks = log.watermarks(from).unwrap();
+    let mut position = marks.start;
+    until("the end of the partition", || {
+        if position >= marks.end {
+            return Some(());
+        }
         let range = log.read_range(from, position, 1 << 20).unwrap();
         for index in 0..range.batch.len() {
             let record = range.batch.get(index);
             assert_eq!(record.at, from);
-            all.push((record.offset, text(record.value)));
+            assert!((position..range.position).contains(&record.offset));
+            with(&range.batch, index);
         }
+        position = range.position;
+        None
+    });
+}
+
+/// All committed values of a partition with their offsets.
+pub fn read_all<L: Log>(log: &mut L, from: TopicPartition) -> Vec<(Offset, String)> {
+    let mut all = Vec::new();
+    read_with(log, from, |batch, index| {
+        let record = batch.get(index);
+        all.push((record.offset, text(record.value)));
+    });
+    all
+}
+
+/// The values of a partition, once everything in it has its outcome.
+pub fn values<L: Log>(log: &mut L, from: TopicPartition) -> Vec<String> {
+    read_all(log, from).into_iter().map(|(_, value)| value).collect()
+}
+
+/// The newest value of each key, by key.
+pub fn newest<L: Log>(log: &mut L, from: TopicPartition) -> Vec<(String, String)> {
+    let mut all = std::collections::BTreeMap::new();
+    read_with(log, from, |batch, index| {
+        let record = batch.get(index);
+        all.insert(text(record.key), text(record.value));
+    });
+    all.into_iter().collect()
+}
+
+/// How many records can be read now, although a transaction is open.
+pub fn visible<L: Log>(log: &mut L, from: TopicPartition) -> usize {
+    let mut position = log.watermarks(from).unwrap().start;
+    let mut count = 0;
+    loop {
+        let range = log.read_range(from, position, 1 << 20).unwrap();
+        count += range.batch.len();
         if range.position == position {
-            return all;
+            return count;
         }
         position = range.position;
     }
 }
 
-/// The values of a partition.
-pub fn values<L: Log>(log: &mut L, from: TopicPartition) -> Vec<String> {
-    read_all(log, from).into_iter().map(|(_, value)| value).collect()
-}
-
-/// Polls until `count` records came; answers partition and value of each.
+/// Polls until `count` records came; answers partition, offset and value of each.
 pub fn take<L: Log>(log: &mut L, count: usize) -> Vec<(u32, Offset, String)> {
     let mut all = Vec::new();
-    while all.len() < count {
-        if let Polled::Records(batch) = log.poll(Duration::ZERO).unwrap() {
+    until("enough records", || {
+        if let Polled::Records(batch) = log.poll(WAIT).unwrap() {
             for index in 0..batch.len() {
                 let record = batch.get(index);
                 all.push((record.at.partition, record.offset, text(record.value)));
             }
         }
-    }
+        (all.len() >= count).then_some(())
+    });
     all
 }

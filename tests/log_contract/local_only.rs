@@ -9,9 +9,8 @@ use accountpulse::log::local::{
 use accountpulse::log::{CommittedPosition, Log, Offset, Polled, RecordBatch, TopicPartition};
 use tempfile::TempDir;
 
-use super::harness::{
-    Harness, IN, Local, OUT, STATE, assignment, at, commit, local_options, out, put, text, values,
-};
+use super::harness::{Harness, IN, OUT, STATE, assignment, at, commit, out, put, text, values};
+use super::implementations::{Local, local_options};
 
 /// Far longer than any wait that succeeds.
 const LONG: Duration = Duration::from_secs(60);

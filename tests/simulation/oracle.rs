@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use accountpulse::engine::Effects;
+use accountpulse::engine::record::{RecordKind, json_twin};
 use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
-use accountpulse::log::sim::SimRecord;
-use accountpulse::worker::{HEADER_CODE, HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC};
+use accountpulse::log::TopicId;
+use accountpulse::log::sim::{CommittedRecord, SimRecord};
+use accountpulse::worker::{HEADER_CE_ID, HEADER_CODE, HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC};
 use serde_json::Value;
 
 use super::history::{History, PARTITIONS};
@@ -20,21 +22,39 @@ pub struct Told {
     pub scores: BTreeMap<String, [Value; 3]>,
     /// Topic, partition, offset, code of every dead letter, sorted.
     pub dead_letters: Vec<String>,
+    /// Ids of transitions that stand more than once; ids of scores that name different records.
+    pub repeated_ids: Vec<String>,
     /// Per account the exact explanation of the final state.
     pub accounts: BTreeMap<String, Value>,
+}
+
+fn twin(kind: RecordKind, record: &SimRecord) -> Value {
+    let json = json_twin(kind, record.value.as_deref().unwrap()).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// The committed ids of a topic, and what each names; an id that names two things stands as such.
+fn ids(world: &World, topic: TopicId, kind: RecordKind) -> BTreeMap<String, Vec<Value>> {
+    let mut ids: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for CommittedRecord { record, .. } in world.broker.committed_records(topic) {
+        let found = record.headers.iter().find(|(name, _)| name == HEADER_CE_ID);
+        let id = String::from_utf8_lossy(&found.unwrap().1).into_owned();
+        ids.entry(id).or_default().push(twin(kind, &record));
+    }
+    ids
 }
 
 /// Collects it; call after the last recovery.
 pub fn told(world: &mut World, accounts: &[String]) -> Told {
     let mut risks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for record in world.broker.committed_records(RISKS) {
-        let key = String::from_utf8(record.record.key.unwrap()).unwrap();
-        risks.entry(key).or_default().push(serde_json::from_slice(&record.record.value.unwrap()).unwrap());
+        let key = String::from_utf8(record.record.key.clone().unwrap()).unwrap();
+        risks.entry(key).or_default().push(twin(RecordKind::Risk, &record.record));
     }
     let mut scores = BTreeMap::new();
     for record in world.broker.committed_records(SCORES) {
-        let key = String::from_utf8(record.record.key.unwrap()).unwrap();
-        let value: Value = serde_json::from_slice(&record.record.value.unwrap()).unwrap();
+        let key = String::from_utf8(record.record.key.clone().unwrap()).unwrap();
+        let value = twin(RecordKind::Score, &record.record);
         scores.insert(key, ["score", "band", "coverage"].map(|field| value[field].clone()));
     }
     let mut dead_letters: Vec<String> = Vec::new();
@@ -47,6 +67,10 @@ pub fn told(world: &mut World, accounts: &[String]) -> Told {
         dead_letters.push(fields.join(" "));
     }
     dead_letters.sort();
+    let risk_ids = ids(world, RISKS, RecordKind::Risk).into_iter().filter(|(_, told)| told.len() > 1);
+    let score_ids = ids(world, SCORES, RecordKind::Score).into_iter();
+    let score_ids = score_ids.filter(|(_, told)| told.iter().any(|value| *value != told[0]));
+    let repeated_ids = risk_ids.chain(score_ids).map(|(id, _)| id).collect();
     let mut exact = BTreeMap::new();
     for account in accounts {
         if let Some(state) = world.account(account) {
@@ -58,7 +82,7 @@ pub fn told(world: &mut World, accounts: &[String]) -> Told {
             exact.insert(account.clone(), record);
         }
     }
-    Told { risks, scores, dead_letters, accounts: exact }
+    Told { risks, scores, dead_letters, repeated_ids, accounts: exact }
 }
 
 /// The transitions of the same history through the engine's replay, which has no worker.
@@ -123,6 +147,9 @@ pub fn compare(expected: &Told, found: &Told) -> Result<(), String> {
     }
     first_difference("last score", &expected.scores, &found.scores)?;
     first_difference("final state", &expected.accounts, &found.accounts)?;
+    if let Some(id) = found.repeated_ids.first() {
+        return Err(format!("the id {id} names more than one record"));
+    }
     if expected.dead_letters != found.dead_letters {
         let missing = expected.dead_letters.iter().find(|d| !found.dead_letters.contains(d));
         let (want, have) = (expected.dead_letters.len(), found.dead_letters.len());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use accountpulse::engine::EngineConfig;
 use accountpulse::engine::event::{Encoding, Intake, PersonKey};
+use accountpulse::engine::record::OutputEncoding;
 use accountpulse::engine::time::DurationMs;
 use accountpulse::log::sim::{Fault, SimBroker, SimLog, SimOptions, SimTopic};
 use accountpulse::log::{TopicId, TopicPartition};
@@ -183,6 +184,9 @@ impl World {
         settings.restore_stall_ms = 2_500;
         settings.retry_ms = 3;
         settings.audit_restores = self.audit;
+        // What is promised does not depend on the encoding, and it may change at any restart.
+        let encodings = [OutputEncoding::Json, OutputEncoding::Protobuf];
+        settings.output_encoding = encodings[((self.seed + self.step) % 2) as usize];
         settings.planted = self.planted;
         settings
     }

@@ -1,5 +1,18 @@
 //! A record's headers as the decoders see them: looked up one by one, only when they can matter.
 
+/// Every header a verdict may depend on.
+pub const READ_HEADERS: [&str; 9] = [
+    "content-type",
+    "ce_specversion",
+    "ce_type",
+    "ce_id",
+    "ce_subject",
+    "ce_time",
+    "ce_partitionkey",
+    "ce_version",
+    "__value_schema_id",
+];
+
 /// The headers of one record.
 pub trait Headers {
     /// Whether there may be any; `false` saves every look-up.

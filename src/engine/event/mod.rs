@@ -24,7 +24,7 @@ mod wire;
 
 use std::borrow::Cow;
 
-pub use headers::{Headers, NoHeaders};
+pub use headers::{Headers, NoHeaders, READ_HEADERS};
 pub use intake::{Encoding, Intake, RawRecord};
 pub use json::decode_json;
 pub use person::{PersonId, PersonKey};

@@ -16,6 +16,7 @@ use rdkafka::admin::{
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset as LibraryOffset, TopicPartitionList};
 
 use crate::clock;
@@ -255,7 +256,7 @@ impl KafkaCluster {
     pub fn members(&self, timeout: Duration) -> Result<Vec<MemberFound>, KafkaError> {
         let probe = self.probe(timeout)?;
         let group = &self.options().group;
-        let list = self.ask("the members of the group", group, &probe, timeout, |slice| {
+        let list = self.ask("the members of the group", group, &*probe, timeout, |slice| {
             probe.client().fetch_group_list(Some(group), slice)
         })?;
         let ours = list.groups().iter().filter(|found| found.name() == group);
@@ -302,6 +303,23 @@ impl KafkaCluster {
             Ok(u64::try_from(position).ok().map(|position| CommittedPosition { position, metadata }))
         };
         at.iter().map(one).collect()
+    }
+
+    /// Whether the cluster lets us have transactions: opens none, only registers the name
+    /// `<group>-<instance>-check`, which stands beside those of the workers.
+    pub fn try_transactions(&self, timeout: Duration) -> Result<(), KafkaError> {
+        let config = settings::transactional(self.options(), "check");
+        let name = config.get("transactional.id").unwrap_or_default();
+        let producer: BaseProducer<Base> = self.make(&config, self.base("check"))?;
+        let tried = self.ask("a transactional producer", name, &producer, timeout, |slice| {
+            producer.init_transactions(slice)
+        });
+        // What the broker lacks is told to the callback, with more words.
+        let told = producer.context().trouble().filter(|trouble| trouble.permanent);
+        match tried {
+            Err(KafkaError::Call { .. }) if told.is_some() => Err(self.unreachable(producer.context())),
+            tried => tried,
+        }
     }
 
     /// The name of a topic.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, DefaultProducerContext};
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clock;
@@ -20,7 +20,7 @@ use super::context::{Base, Book, Trouble};
 use super::error::KafkaError;
 use super::options::{KafkaOptions, Sasl, refused_property};
 use super::probe::Prober;
-use super::reasons::{Class, Facts, access, denied, silent};
+use super::reasons::{Class, Facts, access, denied, explain, silent};
 use super::security::{self, Scrub};
 use super::settings;
 use super::token::Tokens;
@@ -38,6 +38,35 @@ const MAY_SPEAK: Duration = Duration::from_secs(6);
 
 /// A client that only asks.
 pub(super) type Probe = BaseConsumer<Base>;
+
+/// A client whose callbacks can be served.
+pub(super) trait Served {
+    /// Its part of the book.
+    fn base(&self) -> &Base;
+    /// Runs the callbacks that wait, and those that come within this time.
+    fn serve(&self, wait: Duration);
+}
+
+impl Served for Probe {
+    fn base(&self) -> &Base {
+        self.context()
+    }
+
+    fn serve(&self, wait: Duration) {
+        drop(self.poll(wait));
+        while self.poll(Duration::ZERO).is_some() {}
+    }
+}
+
+impl Served for BaseProducer<Base> {
+    fn base(&self) -> &Base {
+        self.context()
+    }
+
+    fn serve(&self, wait: Duration) {
+        self.poll(wait);
+    }
+}
 
 /// What a first answer says about the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +137,7 @@ impl KafkaCluster {
     pub fn connect(&self, timeout: Duration) -> Result<ClusterInfo, KafkaError> {
         let probe = self.new_probe()?;
         let topic = self.options.topics.first().map(String::as_str);
-        let brokers = self.ask("the list of brokers", "", &probe, timeout, |slice| {
+        let brokers = self.ask("the list of brokers", "", &*probe, timeout, |slice| {
             let metadata = probe.client().fetch_metadata(topic, slice)?;
             Ok(metadata.brokers().len())
         })?;
@@ -185,7 +214,7 @@ impl KafkaCluster {
         &self,
         what: &str,
         name: &str,
-        probe: &Probe,
+        client: &impl Served,
         timeout: Duration,
         mut once: impl FnMut(Duration) -> Result<A, LibraryError>,
     ) -> Result<A, KafkaError> {
@@ -194,26 +223,26 @@ impl KafkaCluster {
         let mut slice = FIRST_SLICE;
         let mut patience = Patience::default();
         loop {
-            serve(probe);
+            client.serve(Duration::ZERO);
             let started = clock::monotonic();
             let error = match once(slice.min(deadline.saturating_duration_since(started))) {
                 Ok(answer) => {
-                    probe.context().heard();
+                    client.base().heard();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            serve(probe);
+            client.serve(Duration::ZERO);
             let now = clock::monotonic();
             if !is_transport(&error) {
                 return Err(self.failed(what, &error, name));
             }
-            if now >= deadline || patience.is_over(probe.context(), now) {
+            if now >= deadline || patience.is_over(client.base(), now) {
                 self.keep_probe(None);
-                return Err(self.unreachable(probe.context()));
+                return Err(self.unreachable(client.base()));
             }
             // An attempt that fails at once is not repeated at once.
-            drop(probe.poll(slice.saturating_sub(now.saturating_duration_since(started))));
+            client.serve(slice.saturating_sub(now.saturating_duration_since(started)));
             slice = (slice * 2).min(LONGEST_SLICE);
         }
     }
@@ -224,12 +253,20 @@ impl KafkaCluster {
             Some(trouble) => (trouble.sentence, trouble.permanent),
             None => (silent(self.book.facts()).sentence, false),
         };
+        if base.class() == Some(Class::Access) {
+            return KafkaError::Denied { sentence };
+        }
         KafkaError::Connect { sentence, permanent }
     }
 
     /// A call that was answered with an error; `name` is what it was about.
     pub(super) fn failed(&self, what: &str, error: &LibraryError, name: &str) -> KafkaError {
         let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::UnsupportedFeature)
+            && let Some(reason) = explain(RDKafkaErrorCode::UnsupportedFeature, what, self.book.facts())
+        {
+            return KafkaError::Connect { permanent: reason.permanent(), sentence: reason.sentence };
+        }
         let access = code.and_then(|code| denied(code, name, self.book.facts()));
         access.unwrap_or_else(|| KafkaError::Call {
             what: what.to_owned(),
@@ -264,8 +301,8 @@ impl KafkaCluster {
         member.remove("bootstrap.servers");
         producer.remove("bootstrap.servers");
         self.make::<_, BaseConsumer<Base>>(&member, self.base("check"))?;
-        let producer = producer.create_with_context::<_, BaseProducer<_>>(DefaultProducerContext);
-        producer.map(drop).map_err(|error| self.creation(&error))
+        self.make::<_, BaseProducer<Base>>(&producer, self.base("check"))?;
+        Ok(())
     }
 
     fn creation(&self, error: &LibraryError) -> KafkaError {
@@ -314,7 +351,7 @@ impl KafkaCluster {
 
 /// Runs the callbacks that wait.
 pub(super) fn serve(probe: &Probe) {
-    while probe.poll(Duration::ZERO).is_some() {}
+    probe.serve(Duration::ZERO);
 }
 
 /// Whether an error only says that no answer came.
@@ -331,6 +368,7 @@ pub(super) fn is_transport(error: &LibraryError) -> bool {
                 | RDKafkaErrorCode::CoordinatorLoadInProgress
                 | RDKafkaErrorCode::CoordinatorNotAvailable
                 | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::ConcurrentTransactions
         )
     )
 }

@@ -17,6 +17,8 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
 
 use crate::clock;
 
@@ -163,6 +165,10 @@ impl Base {
         if self.book.may_say(&reason.sentence) {
             tracing::warn!(client = self.name, "{}", reason.sentence);
         }
+        self.note_quietly(reason);
+    }
+
+    fn note_quietly(&self, reason: Reason) {
         self.troubled.store(true, Ordering::Relaxed);
         self.book.note(self.client, reason);
     }
@@ -180,11 +186,6 @@ impl Base {
     /// Whether no broker is reachable.
     pub(super) fn all_down(&self) -> bool {
         self.all_down.load(Ordering::Relaxed)
-    }
-
-    /// The book of the process.
-    pub(super) fn book(&self) -> &Arc<Book> {
-        &self.book
     }
 
     /// The token to present now; `None` when tokens are not how we authenticate.
@@ -234,6 +235,8 @@ impl ClientContext for Base {
         }
         let text = self.book.scrub(text);
         match explain(code, &text, &self.book.facts) {
+            // A guess is no line in the log: the reason often comes right after it.
+            Some(reason) if reason.class == Class::Silent => self.note_quietly(reason),
             Some(reason) => self.note(reason),
             None => tracing::debug!(client = self.name, "librdkafka {code:?}: {text}"),
         }
@@ -249,3 +252,9 @@ impl ClientContext for Base {
 }
 
 impl ConsumerContext for Base {}
+
+impl ProducerContext for Base {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _result: &DeliveryResult<'_>, _opaque: ()) {}
+}

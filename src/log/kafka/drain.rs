@@ -149,7 +149,8 @@ impl<T: Send + Sync> Client for T {}
 /// handles are held, so that an address means one topic for as long as a batch asks.
 struct Source {
     topics: Vec<(NonNull<RDKafkaTopic>, TopicId)>,
-    client: Arc<dyn Client>,
+    /// Only kept; dropped behind the handles.
+    _client: Arc<dyn Client>,
 }
 
 // SAFETY: topic handles are only compared by address, and counted atomically by the library.
@@ -228,6 +229,10 @@ impl RecordBatch for KafkaBatch {
         RecordRef { at, offset, timestamp_ms: message.timestamp_ms(), key, value }
     }
 
+    fn has_headers(&self, index: usize) -> bool {
+        self.messages.get(index).is_some_and(|message| !message.headers().headers.is_null())
+    }
+
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         self.headers(index).filter(|(found, _)| *found == name).last().map(|(_, value)| value)
     }
@@ -277,7 +282,7 @@ impl BatchQueue {
         C: ConsumerContext + 'static,
     {
         let client = consumer.client().native_ptr();
-        let mut source = Source { topics: Vec::new(), client: Arc::clone(consumer) as Arc<dyn Client> };
+        let mut source = Source { topics: Vec::new(), _client: Arc::clone(consumer) as Arc<dyn Client> };
         for topic in topics {
             let name = CString::new(options.topics.get(usize::from(topic.0))?.as_str()).ok()?;
             // SAFETY: the client is alive; without a configuration the client's own is used.

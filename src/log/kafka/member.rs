@@ -4,6 +4,8 @@
 //! every partition is forwarded; the consumer's own queue carries only what the library has to say.
 //! Dropping it leaves the group as soon as the last batch it handed out is gone.
 
+mod calls;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,21 +15,18 @@ use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
 use super::client::{KafkaCluster, is_transport};
 use super::context::Base;
-use super::drain::{self, BatchQueue, KafkaBatch, Message, Notice};
+use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use super::error::KafkaError;
 use super::intake::Intake;
 use super::outcome::{misuse, of_call};
 use super::probe::Prober;
-use super::range::{RangeError, RangeReader};
+use super::range::RangeReader;
 use super::reasons::{Class, Reason};
 use super::rebalance::{Happening, MemberContext, rectangle};
 use super::settings;
 use super::transaction::Transactions;
 use crate::clock;
-use crate::log::{
-    CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
-    Polled, ReadRange, TopicId, TopicPartition, Watermarks,
-};
+use crate::log::{GroupMetadata, LogError, Offset, Polled, TopicPartition, Watermarks};
 
 /// Most records handed out at once.
 const BATCH: usize = 4096;
@@ -224,6 +223,7 @@ impl KafkaLog {
     /// Tells the group that we read nothing of what it took away.
     fn let_go(&mut self) {
         self.revoking = false;
+        let _watched = self.cluster.guard("giving partitions back");
         if let Err(error) = self.consumer.unassign() {
             tracing::warn!(member = self.name, "partitions could not be given back: {error}");
         }
@@ -315,217 +315,11 @@ impl KafkaLog {
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
-        // Nobody is left to acknowledge a revocation, open or to come.
-        self.consumer.context().leave();
-        self.let_go();
-    }
-}
-
-impl Log for KafkaLog {
-    type Batch = KafkaBatch;
-
-    fn init(&mut self) -> Result<bool, LogError> {
-        if self.subscribed {
-            return Ok(true);
-        }
-        if !self.transactions.init()? {
-            return Ok(false);
-        }
-        let options = self.cluster.options();
-        let topic = |id: &TopicId| options.topics.get(usize::from(id.0)).map(String::as_str);
-        let topics: Vec<&str> = options.inputs.iter().filter_map(topic).collect();
-        self.consumer.subscribe(&topics).map_err(|error| misuse(&error.to_string()))?;
-        self.subscribed = true;
-        Ok(true)
-    }
-
-    fn poll(&mut self, wait: Duration) -> Result<Polled<KafkaBatch>, LogError> {
-        self.ready()?;
-        let mut now = clock::monotonic();
-        let deadline = now + wait;
-        loop {
-            self.serve()?;
-            if let Some(happening) = self.consumer.context().next() {
-                return Ok(self.happening(happening));
-            }
-            if let Some(error) = self.pending.take() {
-                return Err(error);
-            }
-            if self.intake.hear() {
-                self.heard();
-            }
-            if let Some((at, position)) = self.intake.proof(now) {
-                return Ok(Polled::Drained { at, position });
-            }
-            let left = deadline.saturating_duration_since(now);
-            if let Some(batch) = self.take(left.min(SLICE))? {
-                return Ok(Polled::Records(batch));
-            }
-            now = clock::monotonic();
-            self.ask(now);
-            if self.silence.lost && self.silence.said.is_none_or(|said| now - said >= SAY_AGAIN) {
-                self.silence.said = Some(now);
-                self.intake.doubt();
-                let trouble = self.cluster.trouble().map(|trouble| trouble.sentence);
-                let detail = trouble.unwrap_or_else(|| "no broker answers".to_owned());
-                return Err(LogError::Unavailable { detail });
-            }
-            if self.pending.is_none() && now >= deadline {
-                return Ok(Polled::Idle);
-            }
-        }
-    }
-
-    fn assign(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
-        self.ready()?;
-        let offset = |offset: &Offset| Place::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
-        let list = self.list(positions.iter().map(|(at, from)| (*at, offset(from))))?;
-        if positions.iter().any(|(at, _)| !self.cluster.options().inputs.contains(&at.topic)) {
-            return Err(misuse("only inputs are read by a member"));
-        }
-        // Recovery is over: its reader would only hold memory and connections.
-        self.reader = None;
-        if self.consumer.context().has_news() {
-            // The next poll tells of it, and this assignment is of the past.
-            return Ok(());
-        }
-        let nothing = TopicPartitionList::new();
-        let failed = |error: LibraryError| misuse(&format!("reading could not be started: {error}"));
-        // Stopping takes the forwarding away. The first call asks for the stop; the second is
-        // answered behind it.
-        self.consumer.assign(&nothing).map_err(failed)?;
-        self.consumer.assign(&nothing).map_err(failed)?;
-        for (at, _) in positions {
-            let (name, partition) = self.place(*at)?;
-            if !self.queue.forward(&self.consumer, name, partition) {
-                return Err(misuse("a partition could not be forwarded"));
-            }
-        }
-        self.intake.start(positions);
-        self.pending = None;
-        if positions.is_empty() { Ok(()) } else { self.consumer.assign(&list).map_err(failed) }
-    }
-
-    fn unassign(&mut self) -> Result<(), LogError> {
-        self.ready()?;
-        self.intake.start(&[]);
-        self.pending = None;
-        if self.revoking {
-            self.membership = None;
+        // Nobody is left to acknowledge a revocation that was recorded; the callback does it for
+        // what is to come.
+        if self.consumer.context().leave() || self.revoking {
             self.let_go();
-            return Ok(());
         }
-        let nothing = TopicPartitionList::new();
-        self.consumer.assign(&nothing).map_err(|error| misuse(&error.to_string()))
-    }
-
-    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Committed, LogError> {
-        self.ready()?;
-        if partitions.is_empty() {
-            return Ok(Committed::Positions(Vec::new()));
-        }
-        let list = self.list(partitions.iter().map(|at| (*at, Place::Invalid)))?;
-        let _watched = self.cluster.guard("the group's positions");
-        let answer = self.consumer.committed_offsets(list, COMMITTED_WAIT);
-        let list = match answer {
-            Ok(list) => list,
-            // The brokers say "not yet" and the library asks again until its time is up.
-            Err(error)
-                if error.rdkafka_error_code() == Some(Code::OperationTimedOut)
-                    && !self.consumer.context().base().all_down() =>
-            {
-                return Ok(Committed::Pending);
-            }
-            Err(error) => return Err(of_call(&self.cluster, "the group's positions", &error)),
-        };
-        let mut found = Vec::with_capacity(partitions.len());
-        for (offset, failed, metadata) in drain::positions(&list) {
-            if let Some(code) = failed {
-                let error = LibraryError::OffsetFetch(code);
-                return Err(of_call(&self.cluster, "the group's positions", &error));
-            }
-            let position = Offset::try_from(offset).ok();
-            found.push(position.map(|position| CommittedPosition { position, metadata }));
-        }
-        self.consumer.context().base().heard();
-        Ok(Committed::Positions(found))
-    }
-
-    fn watermarks(&mut self, at: TopicPartition) -> Result<Watermarks, LogError> {
-        self.ready()?;
-        self.prober.watermarks(at)
-    }
-
-    fn read_range(
-        &mut self,
-        at: TopicPartition,
-        from: Offset,
-        max_bytes: usize,
-    ) -> Result<ReadRange<KafkaBatch>, LogError> {
-        self.ready()?;
-        self.place(at)?;
-        if self.reader.is_none() {
-            self.reader = Some(self.new_reader()?);
-        }
-        let Some(reader) = &mut self.reader else { return Err(misuse("there is no reader")) };
-        let _watched = self.cluster.guard("reading a range");
-        match reader.read(at, from, max_bytes, RANGE_WAIT) {
-            Ok(range) => Ok(range),
-            Err(RangeError::OutOfRange) => Err(self.out_of_range(at, from)),
-            Err(RangeError::Failed { code, .. }) => {
-                Err(of_call(&self.cluster, "reading a range", &LibraryError::MessageConsumption(code)))
-            }
-        }
-    }
-
-    fn begin(&mut self) -> Result<(), LogError> {
-        self.ready()?;
-        let begun = self.transactions.begin();
-        self.judged(begun)
-    }
-
-    fn send(&mut self, record: &OutRecord) -> Result<(), LogError> {
-        let sent = self.transactions.send(record);
-        self.judged(sent)
-    }
-
-    fn drain(&mut self) -> Result<Drain, LogError> {
-        let drained = self.transactions.drain();
-        self.judged(drained)
-    }
-
-    fn last_sent(&self, at: TopicPartition) -> Option<Offset> {
-        self.transactions.last_sent(at)
-    }
-
-    fn send_offsets(
-        &mut self,
-        positions: &[(TopicPartition, CommittedPosition)],
-        group: &GroupMetadata,
-    ) -> Result<(), LogError> {
-        let held = self.membership.as_ref().filter(|known| known.shown == *group);
-        let Some(held) = held.and_then(|known| known.held.as_ref()) else {
-            let detail = "the membership is not the present one".to_owned();
-            return self.transactions.is_open().and(Err(LogError::AbortRequired { detail }));
-        };
-        let sent = self.transactions.send_offsets(positions, held);
-        self.judged(sent)
-    }
-
-    fn commit(&mut self) -> Result<CommitOutcome, LogError> {
-        let outcome = self.transactions.commit();
-        match self.judged(outcome)? {
-            CommitOutcome::Fenced => match self.who_fenced("the commit was refused") {
-                LogError::Fenced { .. } => Ok(CommitOutcome::Fenced),
-                error => Err(error),
-            },
-            outcome => Ok(outcome),
-        }
-    }
-
-    fn abort(&mut self) -> Result<(), LogError> {
-        let aborted = self.transactions.abort();
-        self.judged(aborted)
     }
 }
 

@@ -16,7 +16,7 @@
 //! reader.rs       reads committed records outside the group
 //! appender.rs     appends records outside transactions
 //!
-//! member.rs       a member of the group with its transactional producer: the `Log` trait
+//! member.rs       a member of the group with its transactional producer;  member/calls.rs  the `Log` trait
 //! rebalance.rs    what the group's callbacks leave for the member to find
 //! intake.rs       the input partitions being read, and what proves that their silence was heard
 //! probe.rs        asks for the ends of partitions, open transactions included

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 
-use crate::log::{Offset, ReadRange, RecordBatch, TopicPartition, Watermarks};
+use crate::log::{Offset, ReadRange, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 use super::admin::partition_number;
 use super::client::{KafkaCluster, Probe, is_transport, serve};
@@ -18,14 +18,16 @@ use super::error::KafkaError;
 use super::range::{RangeError, RangeReader};
 use super::settings;
 
-/// Longest wait for the bounds of a partition.
-const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the news whether a trouble is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Longest wait for the bounds of a partition.
+const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A reader of committed records.
 pub struct KafkaReader {
     range: RangeReader<Base>,
+    /// Topics that were seen to be there and ours to read.
+    seen: Vec<TopicId>,
     cluster: Arc<KafkaCluster>,
 }
 
@@ -33,12 +35,13 @@ impl KafkaCluster {
     /// A reader of committed records.
     pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
         let consumer: Probe = self.make(&settings::reader(self.options()), self.base("reader"))?;
+        // The first callback is the one for the token.
         serve(&consumer);
         let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {
             setting: "kafka.topics".to_owned(),
             detail: "one of the names cannot be the name of a topic".to_owned(),
         })?;
-        Ok(KafkaReader { range, cluster: Arc::clone(self) })
+        Ok(KafkaReader { range, seen: Vec::new(), cluster: Arc::clone(self) })
     }
 }
 
@@ -50,9 +53,18 @@ impl KafkaReader {
         let partition = partition_number(at)?;
         let what = format!("the bounds of {name}/{partition}");
         let consumer = self.range.consumer();
-        let (start, end) = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
+        let bounds = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
             consumer.client().fetch_watermarks(name, partition, slice)
-        })?;
+        });
+        // The library has one error for a partition that is missing and one that is not ours to see.
+        let (start, end) = match bounds {
+            Err(KafkaError::Call { .. }) => {
+                return Err(self.look_at(at, name, BOUNDS_TIMEOUT).err().unwrap_or_else(|| {
+                    KafkaError::Call { what, detail: "no answer of its leader".to_owned() }
+                }));
+            }
+            bounds => bounds?,
+        };
         Ok(Watermarks { start: u64::try_from(start).unwrap_or(0), end: u64::try_from(end).unwrap_or(0) })
     }
 
@@ -68,14 +80,21 @@ impl KafkaReader {
         let cluster = Arc::clone(&self.cluster);
         let _watched = cluster.guard("reading a partition");
         let name = cluster.topic(at)?;
-        partition_number(at)?;
+        // A topic that is missing or not ours to read looks empty to the library.
+        if !self.seen.contains(&at.topic) {
+            self.look_at(at, name, BOUNDS_TIMEOUT)?;
+            self.seen.push(at.topic);
+        }
         match self.range.read(at, from, max_bytes, wait) {
             Ok(range) if !range.batch.is_empty() || range.position > from => {
                 self.base().heard();
                 Ok(range)
             }
             Ok(range) => {
-                self.look_again(name)?;
+                // Silence is an answer only while the cluster answers otherwise.
+                if self.base().trouble().is_some() {
+                    self.look_at(at, name, LOOK_AGAIN)?;
+                }
                 Ok(range)
             }
             Err(RangeError::OutOfRange) => {
@@ -96,25 +115,24 @@ impl KafkaReader {
         }
     }
 
-    /// Silence is an answer only while the cluster answers otherwise.
-    fn look_again(&self, name: &str) -> Result<(), KafkaError> {
-        if self.base().trouble().is_none() {
+    /// Asks whether the partition is there and ours to see.
+    fn look_at(&self, at: TopicPartition, name: &str, timeout: Duration) -> Result<(), KafkaError> {
+        let what = format!("reading {name}/{}", at.partition);
+        let consumer = self.range.consumer();
+        let partitions = self.cluster.ask(&what, name, consumer, timeout, |slice| {
+            let metadata = consumer.client().fetch_metadata(Some(name), slice)?;
+            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+            match topic.map(|topic| (topic.error(), topic.partitions().len())) {
+                Some((Some(error), 0)) => Err(LibraryError::MetadataFetch(error.into())),
+                Some((_, partitions)) => Ok(partitions),
+                None => Err(LibraryError::MetadataFetch(Code::UnknownTopicOrPartition)),
+            }
+        })?;
+        if usize::try_from(at.partition).is_ok_and(|partition| partition < partitions) {
             return Ok(());
         }
-        let consumer = self.range.consumer();
-        let answer = consumer.client().fetch_metadata(Some(name), LOOK_AGAIN);
-        match answer {
-            Ok(metadata) => {
-                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-                let code = topic.and_then(|topic| topic.error()).map(Code::from);
-                if let Some(denied) = code.and_then(|code| self.cluster.denied(code, name)) {
-                    return Err(denied);
-                }
-                self.base().heard();
-                Ok(())
-            }
-            Err(_) => Err(self.cluster.unreachable(self.base())),
-        }
+        let detail = format!("the topic has {partitions} partitions");
+        Err(KafkaError::Call { what, detail })
     }
 
     fn base(&self) -> &Base {

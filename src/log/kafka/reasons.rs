@@ -85,6 +85,8 @@ pub(super) struct Facts {
     mechanism: Option<&'static str>,
     user: Option<String>,
     own_certificate: bool,
+    group: String,
+    instance: String,
 }
 
 impl Facts {
@@ -104,6 +106,8 @@ impl Facts {
             mechanism: security.sasl.as_ref().map(mechanism),
             user,
             own_certificate: security.certificate_file.is_some(),
+            group: options.group.clone(),
+            instance: options.instance.clone(),
         }
     }
 
@@ -162,13 +166,18 @@ pub(super) fn explain(code: Code, text: &str, facts: &Facts) -> Option<Reason> {
         Code::AllBrokersDown => silent(facts),
         Code::UnsupportedFeature => Reason::new(
             Class::TooOld,
-            format!("the brokers are too old ({detail}); transactions need Apache Kafka 2.5 or newer"),
+            format!(
+                "the brokers lack something we need ({detail}); accountpulse needs Apache Kafka 2.5 or newer"
+            ),
         ),
-        Code::TopicAuthorizationFailed
-        | Code::GroupAuthorizationFailed
-        | Code::TransactionalIdAuthorizationFailed
-        | Code::ClusterAuthorizationFailed => {
+        // The texts seldom name what it is about; of groups and transactional ids we have but one kind.
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
             Reason::new(Class::Access, access(code, &quoted(&detail), facts)?)
+        }
+        Code::GroupAuthorizationFailed => Reason::new(Class::Access, access(code, &facts.group, facts)?),
+        Code::TransactionalIdAuthorizationFailed => {
+            let name = format!("{}-{}-…", facts.group, facts.instance);
+            Reason::new(Class::Access, access(code, &name, facts)?)
         }
         _ => return None,
     };
@@ -229,10 +238,8 @@ fn client_certificate(at: &str, detail: &str, facts: &Facts) -> Reason {
 
 /// The alert without the library's route to it.
 fn alert(detail: &str) -> &str {
-    detail.rsplit(": ").find(|part| part.contains("alert")).map_or(detail, |part| {
-        let at = part.rfind("alert").unwrap_or(0);
-        part.split(':').find(|piece| piece.contains("alert")).unwrap_or(&part[at..])
-    })
+    let is_alert = |piece: &&str| piece.contains("alert") && !piece.contains("alert number");
+    detail.split(':').map(str::trim).find(is_alert).unwrap_or(detail)
 }
 
 fn transport(at: &str, detail: &str, facts: &Facts) -> Reason {
@@ -318,9 +325,22 @@ fn quoted(detail: &str) -> String {
 /// The broker that a text is about, and the rest without the library's counters.
 fn split(text: &str, brokers: &str) -> (String, String) {
     // "sasl_ssl://host:9093/bootstrap: SASL authentication error: … (after 3ms in state …)"
-    let head = text.split_once(": ").filter(|(head, _)| head.contains("://"));
-    let (address, rest) = head.map_or((None, text), |(head, rest)| (Some(head), rest));
-    let address = address.and_then(|url| url.split("://").nth(1)).and_then(|url| url.split('/').next());
+    let (address, rest) = text
+        .split_once(": ")
+        .and_then(|(head, rest)| Some((address(head)?, rest)))
+        .unwrap_or((brokers, text));
     let rest = rest.rfind(" (after ").map_or(rest, |cut| &rest[..cut]);
-    (address.unwrap_or(brokers).to_owned(), rest.trim().to_owned())
+    (address.to_owned(), rest.trim().to_owned())
 }
+
+/// The address in the library's name of a broker: `host:port/bootstrap` or `host:port/7`, with the
+/// protocol before it unless it is plaintext.
+fn address(name: &str) -> Option<&str> {
+    let name = name.split_once("://").map_or(name, |(_, name)| name);
+    let (address, id) = name.rsplit_once('/')?;
+    let known = id == "bootstrap" || (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()));
+    (known && address.contains(':')).then_some(address)
+}
+
+#[cfg(test)]
+mod tests;

@@ -63,9 +63,11 @@ impl MemberContext {
         !self.lock().is_empty()
     }
 
-    /// From now on nobody acknowledges revocations but the callback.
-    pub fn leave(&self) {
+    /// From now on nobody acknowledges a change but the callback. Says whether the group still
+    /// waits for a word about one that was recorded before.
+    pub fn leave(&self) -> bool {
         self.leaving.store(true, Ordering::SeqCst);
+        self.lock().iter().any(|happening| !matches!(happening, Happening::Assigned { .. }))
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Happening>> {
@@ -101,15 +103,19 @@ impl ConsumerContext for MemberContext {
         partitions: &mut TopicPartitionList,
     ) {
         let leaving = self.leaving.load(Ordering::SeqCst);
-        let (happening, answer) = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        let (happening, answer) = if leaving {
+            // The group's client waits for this word before it ends. It must be said only where it
+            // is waited for: a client that has ended never answers.
+            (Happening::Lost, consumer.unassign())
+        } else if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             let given = partitions.elements();
             let given = given.iter().map(|one| (one.topic().to_owned(), one.partition())).collect();
             let group = consumer.group_metadata();
             (Happening::Assigned { given, group }, consumer.assign(&TopicPartitionList::new()))
         } else if consumer.assignment_lost() {
-            (Happening::Lost, if leaving { consumer.unassign() } else { Ok(()) })
+            (Happening::Lost, Ok(()))
         } else {
-            (Happening::Revoked, if leaving { consumer.unassign() } else { Ok(()) })
+            (Happening::Revoked, Ok(()))
         };
         if let Err(error) = answer {
             // The group goes on without us; the session ends, and that is reported as a loss.

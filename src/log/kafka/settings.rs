@@ -4,6 +4,7 @@
 //! Order: what all clients share, what the kind needs, the operator's own properties, and last the
 //! names under which the cluster knows us. To add a kind: a function beside the others.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -138,17 +139,13 @@ fn producer(options: &KafkaOptions) -> ClientConfig {
 }
 
 /// The producer of a worker.
-pub(super) fn transactional(options: &KafkaOptions, worker: u32) -> ClientConfig {
+pub(super) fn transactional(options: &KafkaOptions, worker: impl Display) -> ClientConfig {
     let name = format!("{}-{worker}", options.instance);
     let mut config = finish(producer(options), options, &name);
-    config.set("transactional.id", transactional_id(options, worker));
+    // Under this name its transactions are fenced.
+    config.set("transactional.id", format!("{}-{name}", options.group));
     config.set("transaction.timeout.ms", millis(options.transaction_timeout));
     config
-}
-
-/// The name under which a worker's transactions are fenced.
-pub(super) fn transactional_id(options: &KafkaOptions, worker: u32) -> String {
-    format!("{}-{}-{worker}", options.group, options.instance)
 }
 
 /// A producer without transactions.

@@ -291,7 +291,8 @@ impl ShardRestore {
             Ok(event) => drop(self.shard.replay_fact(input_of(input), &event)),
             Err(refusal) if context.settings.breaks(Break::DeadLettersInReplay) => {
                 let topic = &context.settings.inputs[input];
-                self.letters.push(dead_letter(context.settings, topic, &record, RefusedAt::Decode, &refusal));
+                let stage = RefusedAt::Decode;
+                self.letters.push(dead_letter(context.settings, topic, &record, &headers, stage, &refusal));
             }
             Err(_) => {}
         }

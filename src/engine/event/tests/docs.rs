@@ -31,6 +31,45 @@ fn every_example_decodes() {
     assert_eq!(kinds.len(), Kind::ALL.len(), "a kind without an example: {kinds:?}");
 }
 
+/// The header lines and the value of a block that shows a record.
+fn shown(block: &'static str) -> (Vec<(&'static str, &'static [u8])>, &'static str) {
+    let text = block.split("```").next().expect("split yields a first part");
+    let (headers, value) = text.split_once("\n\n").unwrap_or(("", text));
+    let header = |line: &'static str| line.split_once(": ").map(|(name, value)| (name, value.as_bytes()));
+    (headers.lines().map(|line| header(line).expect("a header line")).collect(), value)
+}
+
+#[test]
+fn every_record_shown_is_the_login_of_its_section() {
+    let login = section("\n## login").split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let login = decode_json(login.expect("an example").as_bytes(), &KEY).expect("a login");
+    let texts = DOC.split("```text record\n").skip(1).map(|block| (block, false));
+    let hexes = DOC.split("```text record hex\n").skip(1).map(|block| (block, true));
+    let mut seen = 0;
+    for (block, is_hex) in texts.chain(hexes) {
+        let (headers, value) = shown(block);
+        let byte = |digits: &str| u8::from_str_radix(digits, 16).expect("two hexadecimal digits");
+        let bytes = match is_hex {
+            true => value.split_whitespace().map(byte).collect(),
+            false => value.as_bytes().to_vec(),
+        };
+        let headers = Given(&headers);
+        let event = read(&bytes, &headers, Encoding::Auto).unwrap_or_else(|e| panic!("{e} in\n{block:.300}"));
+        assert_eq!((&event.id, &event.account, &event.body), (&login.id, &login.account, &login.body));
+        assert_eq!((event.occurred_at_ms, event.unknown_fields), (login.occurred_at_ms, 0));
+        seen += 1;
+    }
+    assert_eq!(seen, 6, "a record in docs/events.md was not read");
+}
+
+#[test]
+fn every_header_that_matters_is_described() {
+    for name in READ_HEADERS {
+        let attribute = name.strip_prefix("ce_").unwrap_or(name);
+        assert!(DOC.contains(&format!("`{attribute}`")), "docs/events.md: no `{attribute}`");
+    }
+}
+
 /// Every name stands in backticks in the section, and the section's example uses it.
 fn names<'a, D: Draft<'a>>(heading: &str) {
     for name in D::NAMES {

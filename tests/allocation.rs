@@ -1,0 +1,128 @@
+//! Decoding an event allocates nothing, in either encoding, plain or framed or with headers. The
+//! exceptions are said: escaped text in JSON, lists of features, base64.
+//!
+//! Its own test target, because a counting allocator counts for the whole process.
+
+#![allow(unsafe_code, reason = "an allocator cannot be written without")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use accountpulse::engine::event::{Encoding, Headers, Intake, NoHeaders, PersonKey, RawRecord, pb};
+use accountpulse::engine::partition::partition_of;
+use prost::Message;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is the system's allocator; counting touches a constant-initialised cell.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Headers as a log has them.
+struct Given(&'static [(&'static str, &'static str)]);
+
+impl Headers for Given {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes())
+    }
+}
+
+fn allocations(value: &[u8], headers: &dyn Headers) -> u64 {
+    let intake = Intake { person_key: PersonKey::new([7; 16]), skew_ms: 0, partitions: 4 };
+    let record = RawRecord {
+        key: Some(b"acme"),
+        value: Some(value),
+        timestamp_ms: 1_767_607_200_000,
+        partition: partition_of(b"acme", 4),
+        encoding: Encoding::Auto,
+        headers,
+    };
+    let before = ALLOCATIONS.with(Cell::get);
+    let event = intake.decode(record);
+    let after = ALLOCATIONS.with(Cell::get);
+    assert!(event.is_ok(), "{event:?}");
+    after - before
+}
+
+fn messages() -> Vec<pb::Event> {
+    use pb::event::Body;
+    let at = 1_767_607_200_000;
+    let text = |text: &str| Some(text.to_owned());
+    let bodies = [
+        Body::Login(pb::Login { user_id: "ann".into() }),
+        Body::Usage(pb::Usage { user_id: "ann".into(), feature: "export é".into(), count: 3 }),
+        Body::Ticket(pb::Ticket { id: "T".into(), status: 1, opened_at_ms: at, ..Default::default() }),
+        Body::Invoice(pb::Invoice {
+            id: "I".into(),
+            amount_minor: Some(5),
+            currency: "EUR".into(),
+            issued_at_ms: at,
+            due_at_ms: at,
+            ..Default::default()
+        }),
+        Body::Survey(pb::Survey { id: "S".into(), r#type: 1, score: Some(3), respondent: "ann".into() }),
+        Body::Contact(pb::Contact { id: "C".into(), role: 1, status: 1, user_id: "ann".into() }),
+        Body::Contract(pb::Contract {
+            id: "K".into(),
+            start_at_ms: at,
+            recurring_minor: Some(5),
+            currency: "EUR".into(),
+            ..Default::default()
+        }),
+        Body::Account(pb::Account { name: text("Acme"), owner: text("ann"), ..Default::default() }),
+    ];
+    let event = |body| pb::Event {
+        v: 1,
+        id: "e1".into(),
+        account_id: "acme".into(),
+        occurred_at_ms: at,
+        version: Some(7),
+        body: Some(body),
+    };
+    bodies.into_iter().map(event).collect()
+}
+
+#[test]
+fn nothing_is_allocated() {
+    assert!(allocations_are_counted(), "the counter does not count");
+    for message in messages() {
+        let bytes = message.encode_to_vec();
+        assert_eq!(allocations(&bytes, &NoHeaders), 0, "{message:?}");
+        let framed = [&[0, 0, 0, 0, 9, 0], bytes.as_slice()].concat();
+        assert_eq!(allocations(&framed, &NoHeaders), 0, "{message:?}");
+    }
+    let json =
+        br#"{"id":"e1","account_id":"acme","occurred_at":"2026-01-05T10:00:00Z","login":{"user_id":"ann"}}"#;
+    assert_eq!(allocations(json, &NoHeaders), 0);
+    let cloud = Given(&[
+        ("ce_specversion", "1.0"),
+        ("ce_type", "accountpulse.login.v1"),
+        ("ce_id", "e1"),
+        ("ce_subject", "acme"),
+        ("ce_time", "2026-01-05T10:00:00Z"),
+    ]);
+    assert_eq!(allocations(br#"{"user_id":"ann"}"#, &cloud), 0);
+}
+
+fn allocations_are_counted() -> bool {
+    let before = ALLOCATIONS.with(Cell::get);
+    drop(std::hint::black_box(Box::new(7_u64)));
+    ALLOCATIONS.with(Cell::get) > before
+}
