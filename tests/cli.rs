@@ -190,7 +190,7 @@ fn replay_gives_the_same_bytes_each_time() {
     assert!(explained.contains("What the score of"), "{explained}");
 }
 
-fn retention(log: &RunningLog) -> (Arc<LocalStore>, Retention) {
+fn with_retention(log: &RunningLog) -> (Arc<LocalStore>, Retention) {
     let RunningLog::Local(store, topics) = log else { panic!("the default log is the embedded one") };
     (Arc::clone(store), Retention::new(Arc::clone(store), topics.outputs.checkpoints))
 }
@@ -212,7 +212,7 @@ fn expired_input_goes_only_when_no_recovery_can_need_it() {
         all.map(|at| store.watermarks(at).unwrap().start).sum()
     };
     // Long expired, but no worker has read it.
-    let (store, mut retention) = retention(&opened.log);
+    let (store, mut retention) = with_retention(&opened.log);
     retention.pass(clock::wall_ms()).unwrap();
     assert_eq!(starts(&store), 0);
     drop((opened, store, retention));
@@ -243,7 +243,7 @@ fn expired_input_goes_only_when_no_recovery_can_need_it() {
     assert_eq!(first.end("-TERM"), Some(0));
 
     let opened = running::open(config.clone()).unwrap();
-    let (store, mut retention) = retention(&opened.log);
+    let (store, mut retention) = with_retention(&opened.log);
     retention.pass(clock::wall_ms()).unwrap();
     assert!(starts(&store) > 5_000, "only {} records went", starts(&store));
     drop((opened, store, retention));

@@ -19,15 +19,15 @@ mod broker;
 mod cluster;
 #[path = "kafka/conformance.rs"]
 mod conformance;
-#[path = "kafka/member.rs"]
-mod member;
-#[path = "kafka/promises.rs"]
-mod promises;
-#[path = "kafka/security.rs"]
-mod security;
 #[path = "kafka/dead_owner.rs"]
 mod dead_owner;
 #[path = "kafka/exactly_once.rs"]
 mod exactly_once;
 #[path = "kafka/fleet.rs"]
 mod fleet;
+#[path = "kafka/member.rs"]
+mod member;
+#[path = "kafka/promises.rs"]
+mod promises;
+#[path = "kafka/security.rs"]
+mod security;

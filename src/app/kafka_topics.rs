@@ -52,6 +52,10 @@ pub fn wanted(config: &Config, topics: &TopicTable) -> Vec<NewTopic> {
                     _ => kept.retention_risks,
                 };
                 settings.push(("cleanup.policy", "delete".to_owned()));
+                if dead_letters {
+                    // They keep the time of the record they are about, however absurd it is.
+                    settings.push(("message.timestamp.after.max.ms", i64::MAX.to_string()));
+                }
                 if purpose == Purpose::Input {
                     // Retention goes by the record's time: by the producer's, a back-fill of old
                     // history would be deleted as soon as it is written.

@@ -117,7 +117,7 @@ impl KafkaCluster {
             // The end is always a place that can be asked for.
             let _ = list.add_partition_offset(name, partition, LibraryOffset::End);
         }
-        let found = self.ask("the ends of partitions", "", &probe, timeout, |slice| {
+        let found = self.ask("the ends of partitions", "", &*probe, timeout, |slice| {
             probe.offsets_for_times(list.clone(), slice)
         })?;
         let end = |one: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match one.offset() {
