@@ -62,6 +62,14 @@ pub trait RecordBatch {
     /// # Panics
     /// If `index >= len()`.
     fn get(&self, index: usize) -> RecordRef<'_>;
+    /// Place and offset of the record at `index`, for those who need no more of it.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn place(&self, index: usize) -> (TopicPartition, Offset) {
+        let record = self.get(index);
+        (record.at, record.offset)
+    }
     /// Whether the record at `index` may have headers; `false` saves their look-up.
     fn has_headers(&self, index: usize) -> bool {
         let _ = index;

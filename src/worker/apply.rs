@@ -222,7 +222,7 @@ fn apply_one<B: RecordBatch>(
 ) {
     let lane = &mut owned.lanes[index];
     lane.breaker.good(&context.settings.breaker);
-    lane.applied = queued.record().offset + 1;
+    lane.applied = queued.offset() + 1;
     lane.newest_ms = lane.newest_ms.max(Some(event.occurred_at_ms));
     counts.consume(index, Some(event.kind()));
     match apply_event(&mut owned.shard, index, event) {
@@ -262,7 +262,7 @@ fn put_aside<B: RecordBatch>(
         counts.held += 1;
         return false;
     }
-    lane.applied = queued.record().offset + 1;
+    lane.applied = queued.offset() + 1;
     counts.consume(index, None);
     counts.refusal(refusal.reason);
     push_letter(owned, index, queued, refusal, Stage::Decode, context);

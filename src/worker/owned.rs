@@ -33,6 +33,11 @@ impl<B: RecordBatch> Queued<B> {
     pub fn record(&self) -> RecordRef<'_> {
         self.batch.get(self.index)
     }
+
+    /// Its offset.
+    pub fn offset(&self) -> Offset {
+        self.batch.place(self.index).1
+    }
 }
 
 impl<B: RecordBatch> Headers for Queued<B> {
@@ -100,7 +105,7 @@ impl<B: RecordBatch> Lane<B> {
 
     /// Takes a polled record. One below the fetched position was asked for twice and is known.
     pub fn push(&mut self, queued: Queued<B>) {
-        let offset = queued.record().offset;
+        let offset = queued.offset();
         if offset >= self.fetched {
             self.fetched = offset + 1;
             self.queue.push_back(queued);

@@ -26,8 +26,9 @@ pub const DEFAULT_ROUND_MS: i64 = 30_000;
 pub const DEFAULT_PAGE_BYTES_PER_COMMIT: usize = 1024 * 1024;
 /// A page copy is split into records of about this size.
 pub const DEFAULT_PAGE_SPLIT_BYTES: usize = 512 * 1024;
-/// Records held in memory between two polls; above it the worker applies before it polls.
-pub const DEFAULT_MAX_BUFFERED_RECORDS: usize = 50_000;
+/// Records held in memory between two polls; above it the worker applies before it polls. They are
+/// applied in one go, which must not outlast the commit interval by much.
+pub const DEFAULT_MAX_BUFFERED_RECORDS: usize = 10_000;
 /// Bytes asked for in one read during recovery.
 pub const DEFAULT_READ_BYTES: usize = 4 * 1024 * 1024;
 /// Largest value that a dead letter carries; larger ones are kept by reference.

@@ -119,12 +119,12 @@ impl<L: Log> Worker<L> {
         let batch = Arc::new(batch);
         let mut index = 0;
         while index < batch.len() {
-            let at = batch.get(index).at;
+            let (at, _) = batch.place(index);
             let lane = self.lane(at);
             // Records of one partition mostly stand together: one look-up per run.
             match lane {
                 Some(lane) => {
-                    while index < batch.len() && batch.get(index).at == at {
+                    while index < batch.len() && batch.place(index).0 == at {
                         lane.push(Queued::new(Arc::clone(&batch), index));
                         index += 1;
                     }

@@ -7,7 +7,7 @@
 
 use super::cloudevent;
 use super::framing::{self, Payload};
-use super::headers::Headers;
+use super::headers::{Headers, NoHeaders};
 use super::{Event, MAX_EVENT_BYTES, PersonKey, Reason, Refusal, decode_json, decode_protobuf};
 use crate::engine::partition::partition_of;
 
@@ -89,13 +89,15 @@ impl Intake {
     /// A [`Refusal`] that says why it is not an event.
     pub fn decode_value<'a>(&self, r: &RawRecord<'a>) -> Result<Event<'a>, Refusal> {
         let key = &self.person_key;
-        if r.headers.any()
-            && let Some(mode) = cloudevent::mode(r.headers)
+        // Asked once: a log may have to parse them to know.
+        let headers: &dyn Headers = if r.headers.any() { r.headers } else { &NoHeaders };
+        if headers.any()
+            && let Some(mode) = cloudevent::mode(headers)
         {
             return cloudevent::decode(mode, r, key);
         }
         let Some(value) = r.value else { return Err(no_value(r.encoding)) };
-        decode_payload(framing::strip(value, r.headers, r.encoding)?, key).map_err(|refusal| {
+        decode_payload(framing::strip(value, headers, r.encoding)?, key).map_err(|refusal| {
             // The scan was only tried because the value does not start like JSON.
             let unsure = r.encoding == Encoding::Auto && refusal.reason == Reason::MalformedProtobuf;
             match unsure && framing::looks_like_text(value) {

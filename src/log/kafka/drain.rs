@@ -232,6 +232,10 @@ impl RecordBatch for KafkaBatch {
         RecordRef { at, offset, timestamp_ms: message.timestamp_ms(), key, value }
     }
 
+    fn place(&self, index: usize) -> (TopicPartition, Offset) {
+        KafkaBatch::place(self, index)
+    }
+
     fn has_headers(&self, index: usize) -> bool {
         self.messages.get(index).is_some_and(|message| !message.headers().headers.is_null())
     }

@@ -49,6 +49,9 @@ impl Log for KafkaLog {
             if let Some(error) = self.pending.take() {
                 return Err(error);
             }
+            // Also while records come without a pause: the silence of one topic must be heard however
+            // loud the others are.
+            self.ask(now);
             if self.intake.hear() {
                 self.heard();
             }
@@ -60,7 +63,6 @@ impl Log for KafkaLog {
                 return Ok(Polled::Records(batch));
             }
             now = clock::monotonic();
-            self.ask(now);
             if self.silence.lost && self.silence.said.is_none_or(|said| now - said >= SAY_AGAIN) {
                 self.silence.said = Some(now);
                 self.intake.doubt();
