@@ -96,7 +96,8 @@ impl Args {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> T {
-    text.parse().unwrap_or_else(|_| panic!("'{text}' is no number; the head of benches/kafka.rs says what is"))
+    text.parse()
+        .unwrap_or_else(|_| panic!("'{text}' is no number; the head of benches/kafka.rs says what is"))
 }
 
 fn encoding(text: &str) -> Encoding {

@@ -70,8 +70,7 @@ pub fn measure(cluster: &Cluster, probes: usize, rate: u64) -> Latency {
         scope.spawn(|| read_risks(cluster, &seen, &stop));
         clock::pause(WARM_UP);
         let pid = process.child.id();
-        let (begun, before, cpu) =
-            (clock::monotonic(), background.load(Ordering::Relaxed), cpu_seconds(pid));
+        let (begun, before, cpu) = (clock::monotonic(), background.load(Ordering::Relaxed), cpu_seconds(pid));
         for probe in 0..probes {
             // Not in step with anything that happens every so often.
             clock::pause(Duration::from_millis(30 + probe as u64 * 17 % 41));

@@ -14,6 +14,9 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Shortest retention of events with which recovery can be trusted: two rounds of checkpoints must
 /// have been closed since, also by an instance that was down for a weekend.
 const RETENTION_MIN: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+/// What a topic must take: the client's own limit for a batch, with its frame. Kafka's default is
+/// above it.
+const RECORD_BYTES: u64 = 1_000_512;
 /// Copies that must have a record before it counts, where there are that many.
 const IN_SYNC: u32 = 2;
 
@@ -52,15 +55,9 @@ pub fn wanted(config: &Config, topics: &TopicTable) -> Vec<NewTopic> {
                     _ => kept.retention_risks,
                 };
                 settings.push(("cleanup.policy", "delete".to_owned()));
-                if dead_letters {
-                    // They keep the time of the record they are about, however absurd it is.
-                    settings.push(("message.timestamp.after.max.ms", i64::MAX.to_string()));
-                }
-                if purpose == Purpose::Input {
-                    // Retention goes by the record's time: by the producer's, a back-fill of old
-                    // history would be deleted as soon as it is written.
-                    settings.push(("message.timestamp.type", "LogAppendTime".to_owned()));
-                }
+                // Retention goes by the record's time: by the time of the event, what a back-fill of
+                // old history reads and tells would be deleted as soon as it is written.
+                settings.push(("message.timestamp.type", "LogAppendTime".to_owned()));
                 settings.push(("retention.ms", retention.as_millis().to_string()));
             }
         }
@@ -112,6 +109,16 @@ pub fn judge(config: &Config, topics: &TopicTable, found: &[TopicFound]) -> Find
                 policy(&mut findings, name, purpose(topics, index), setting("cleanup.policy"));
                 if purpose(topics, index) == Purpose::Input {
                     retention(&mut findings, name, setting("retention.ms"));
+                } else {
+                    sizes(&mut findings, name, setting("max.message.bytes"));
+                }
+                if purpose(topics, index) == Purpose::History
+                    && setting("message.timestamp.type") == "CreateTime"
+                {
+                    findings.warnings.push(format!(
+                        "topic {name} has message.timestamp.type=CreateTime: what is told about old history is as old as \
+                         that for its retention, and may be deleted at once; set LogAppendTime"
+                    ));
                 }
                 if *replication > 1 && setting("min.insync.replicas") == "1" {
                     findings.warnings.push(format!(
@@ -143,6 +150,17 @@ fn policy(findings: &mut Findings, name: &str, purpose: Purpose, policy: &str) {
              set cleanup.policy=delete"
         ),
     });
+}
+
+/// A record that a topic does not take would stop its shard for good.
+fn sizes(findings: &mut Findings, name: &str, max_message_bytes: &str) {
+    let Ok(taken) = max_message_bytes.parse::<u64>() else { return };
+    if taken < RECORD_BYTES {
+        findings.wrong.push(format!(
+            "topic {name} has max.message.bytes={taken}: we write records and batches of up to {RECORD_BYTES}; \
+             set it to {RECORD_BYTES} or more"
+        ));
+    }
 }
 
 fn retention(findings: &mut Findings, name: &str, retention_ms: &str) {
@@ -251,6 +269,7 @@ mod tests {
         change(&mut all[3], 12, "cleanup.policy", "compact");
         change(&mut all[8], 12, "cleanup.policy", "compact,delete");
         change(&mut all[9], 12, "min.insync.replicas", "1");
+        change(&mut all[11], 12, "max.message.bytes", "500000");
         let findings = judge(&config, &topics, &all);
         assert_eq!(findings.missing, ["accountpulse.logins.v1"]);
         let parts = [
@@ -258,6 +277,7 @@ mod tests {
             "topic accountpulse.tickets.v1 has 8 partitions, the configuration says 12",
             "topic accountpulse.invoices.v1 has cleanup.policy=compact: compaction keeps one record per account",
             "topic accountpulse.scores.v1 has cleanup.policy=compact,delete: it would delete state",
+            "topic accountpulse.checkpoints.v1 has max.message.bytes=500000: we write records and batches",
         ];
         assert_eq!(findings.wrong.len(), parts.len(), "{findings:#?}");
         assert!(findings.wrong.iter().zip(parts).all(|(got, part)| got.starts_with(part)), "{findings:#?}");

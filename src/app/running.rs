@@ -48,6 +48,8 @@ const HTTP_THREADS: usize = 2;
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Time between two calls of [`Exporter::upkeep`].
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often a broker looks for transactions that outlived their timeout, with a margin.
+const BROKER_CLEANUP_MS: i64 = 30_000;
 /// Exit code of a process that is told twice to end.
 const FORCED: i32 = 130;
 /// Exit code of a process that left because a call into the client library hangs.
@@ -322,6 +324,12 @@ pub fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
     settings.output_encoding = config.topics.output_encoding;
     settings.commit_interval_ms = millis(config.commit_interval);
     settings.round_ms = millis(config.checkpoint_round);
+    if config.storage.log == LogKind::Kafka {
+        // A transaction may stay open that long, and a successor must be able to sit it out.
+        let open_ms = millis(config.kafka.transaction_timeout);
+        settings.commit_timeout_ms = settings.commit_timeout_ms.max(open_ms);
+        settings.restore_stall_ms = settings.restore_stall_ms.max(2 * open_ms + BROKER_CLEANUP_MS);
+    }
     settings
 }
 

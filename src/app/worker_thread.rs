@@ -61,6 +61,8 @@ impl<M: Members> Parts<M> {
     /// Drives one worker after the other until told to end.
     pub fn run(mut self, stopped: &Receiver<()>) -> Ended {
         let mut pause = REBUILD_PAUSE_FIRST;
+        // From here on this worker must show that it lives, also in its first step.
+        self.reporter.beat(clock::wall_ms());
         loop {
             let began_ms = clock::wall_ms();
             let mut worker = match self.build() {

@@ -158,7 +158,7 @@ impl Checker<'_> {
         let username = self.optional(&file.username, "kafka.security.username").map(|(_, text)| text);
         let password = self.secret(&file.password, &file.password_file, "kafka.security.password");
         let token_file = self.optional_path(&file.token_file, "kafka.security.token_file");
-        let token_url = self.optional(&file.token_url, "kafka.security.token_url").map(|(_, text)| text);
+        let token_url = self.token_url(&file.token_url);
         let client_id = self.optional(&file.client_id, "kafka.security.client_id").map(|(_, text)| text);
         let client_secret =
             self.secret(&file.client_secret, &file.client_secret_file, "kafka.security.client_secret");
@@ -192,6 +192,20 @@ impl Checker<'_> {
             self.wrong(leaf, message, help);
         }
         settings
+    }
+
+    /// An endpoint that a secret is sent to.
+    fn token_url(&mut self, leaf: &Option<Leaf>) -> Option<String> {
+        let (leaf, text) = self.optional(leaf, "kafka.security.token_url")?;
+        let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+        let safe = text.starts_with("https://") || local.iter().any(|start| text.starts_with(start));
+        if safe && !text.contains('@') {
+            return Some(text);
+        }
+        let message =
+            "`kafka.security.token_url` would send the secret in the clear, or holds one".to_owned();
+        self.wrong(leaf, message, "write https://host/path; the secret goes into `client_secret_file`");
+        None
     }
 
     fn properties(&mut self, file: &BTreeMap<String, Leaf>) -> BTreeMap<String, String> {

@@ -206,7 +206,7 @@ fn advance<B: RecordBatch>(
     if reached < target && settings.breaks(Break::ClockAsFrontier) {
         owned.recorded_clock = Some(target);
     }
-    reached >= target
+    reached >= target && !owned.shard.is_evaluating()
 }
 
 /// Most input topics of a worker.

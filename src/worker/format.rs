@@ -98,6 +98,8 @@ impl Slot {
 pub struct StateIdentity {
     /// Partitions of every input topic.
     pub partitions: u32,
+    /// Names of the input topics, in input order: positions are stored by that order.
+    pub inputs: Vec<String>,
     /// [`crate::engine::event::PersonKey::fingerprint`] of the pseudonym key.
     pub person_key: u64,
     /// [`crate::engine::EngineConfig::state_version`]: day offset and limits.

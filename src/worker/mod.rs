@@ -232,6 +232,7 @@ impl<L: Log> Worker<L> {
             log,
             identity: StateIdentity {
                 partitions,
+                inputs: settings.inputs.iter().map(|input| input.name.clone()).collect(),
                 person_key: intake.person_key.fingerprint(),
                 engine: config.state_version(),
             },

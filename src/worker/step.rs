@@ -53,6 +53,11 @@ impl<L: Log> Worker<L> {
     }
 
     fn init(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        if self.stopping {
+            // Nothing is held yet; a log that does not answer must not keep the process.
+            self.phase = Phase::Stopped;
+            return Ok(Wake::Stopped);
+        }
         match self.log.init() {
             Ok(true) => {
                 self.phase = Phase::Waiting;

@@ -109,7 +109,7 @@ impl Fleet {
 fn yaml(brokers: &str, instance: &str, folder: &Path, more: &str) -> String {
     let [product, business] = TOPICS;
     format!(
-        "storage:\n  log: kafka\n  retention:\n    events: 3650d\n    risks: 3650d\nkafka:\n  brokers: {brokers}\n  instance: {instance}\n  workers: 1\n  \
+        "storage:\n  log: kafka\n  retention:\n    events: 3650d\n    risks: 3650d\nkafka:\n  brokers: {brokers}\n  instance: {instance}\n  workers: 2\n  \
          partitions: {PARTITIONS}\n  replication: 1\n  session_timeout: 6s\n  transaction_timeout: 4s\n\
          topics:\n  names:\n    logins: {product}\n    usage: {product}\n    tickets: {business}\n    \
          invoices: {business}\n    surveys: {business}\n    contacts: {business}\n    \

@@ -418,6 +418,11 @@ fn what_is_missing_is_named() {
 
     let mut live = prepare();
     live.worker = None;
+    live.settings.inputs[0].name = "renamed".to_owned();
+    check(&mut live, "where the configuration now has renamed");
+
+    let mut live = prepare();
+    live.worker = None;
     let mut config = EngineConfig::clone(&live.config);
     config.limits.people += 1;
     live.config = Arc::new(config);
@@ -430,4 +435,15 @@ fn what_is_missing_is_named() {
     live.worker = None;
     live.broker.delete_before(TopicPartition { topic: ACTIVITY, partition: partition() }, 1).unwrap();
     check(&mut live, "begins at offset 1, recovery needs offset 0");
+
+    // Nothing is to be replayed, but what was never read is gone.
+    let mut live = prepare();
+    live.pass(2 * DAY_MS);
+    live.worker = None;
+    let at = TopicPartition { topic: ACTIVITY, partition: partition() };
+    for hour in 0..3 {
+        live.login(&account, live.wall_ms + hour);
+    }
+    live.broker.delete_before(at, 4).unwrap();
+    check(&mut live, "begins at offset 4, recovery needs offset 2");
 }

@@ -154,7 +154,9 @@ pub fn refused_property(key: &str) -> Option<&'static str> {
         | "session.timeout.ms"
         | "transaction.timeout.ms" => Some(OURS),
         _ if key.starts_with("sasl.") || (key.starts_with("ssl.") && !SSL_FREE.contains(&key)) => Some(OURS),
-        "security.protocol" | "enable.sasl.oauthbearer.unsecure.jwt" => Some(OURS),
+        "security.protocol"
+        | "enable.sasl.oauthbearer.unsecure.jwt"
+        | "enable.ssl.certificate.verification" => Some(OURS),
         "enable.auto.commit"
         | "enable.auto.offset.store"
         | "auto.offset.reset"
@@ -175,7 +177,8 @@ pub fn refused_property(key: &str) -> Option<&'static str> {
         | "retries"
         | "message.send.max.retries"
         | "delivery.report.only.error"
-        | "plugin.library.paths" => Some(PROMISE),
+        | "plugin.library.paths"
+        | "message.max.bytes" => Some(PROMISE),
         _ => None,
     }
 }

@@ -75,6 +75,11 @@ pub enum RestoreRefusal {
     )]
     InputRemoved { partition: u32, recorded: usize, configured: usize },
     #[error(
+        "shard {partition}: its state was written with the input topic {recorded} where the configuration now has \
+         {configured}; positions belong to topics: set topics.names back, or start a new group and topic set"
+    )]
+    InputRenamed { partition: u32, recorded: String, configured: String },
+    #[error(
         "shard {partition}: the state was written with {recorded} partitions, the input topics have {configured}; \
          reshard it offline, or set the topics back"
     )]
@@ -160,7 +165,7 @@ pub(super) fn plan(
     if record.commit != committed {
         return Err(RestoreRefusal::NumberMismatch { partition, found: record.commit, committed });
     }
-    check_identity(partition, &record, identity, settings)?;
+    check_identity(partition, &record, identity)?;
     let marker = newest_marker(view.markers[0].as_ref(), view.markers[1].as_ref());
     let marker = marker.ok_or(RestoreRefusal::MarkerMissing { partition })?.clone();
     let fell_back = match judge(&marker, &view.best_copies()) {
@@ -188,7 +193,6 @@ fn check_identity(
     partition: u32,
     record: &ShardRecord,
     identity: &StateIdentity,
-    settings: &WorkerSettings,
 ) -> Result<(), RestoreRefusal> {
     let (recorded, configured) = (record.identity.partitions, identity.partitions);
     if recorded != configured {
@@ -201,9 +205,14 @@ fn check_identity(
         let (recorded, configured) = (record.identity.engine.clone(), identity.engine.clone());
         return Err(RestoreRefusal::StateSettingsChanged { partition, recorded, configured });
     }
-    let (recorded, configured) = (record.newest_ms.len(), settings.inputs.len());
-    if recorded > configured {
+    let (recorded, configured) = (&record.identity.inputs, &identity.inputs);
+    if recorded.len() > configured.len() {
+        let (recorded, configured) = (recorded.len(), configured.len());
         return Err(RestoreRefusal::InputRemoved { partition, recorded, configured });
+    }
+    if let Some((recorded, configured)) = recorded.iter().zip(configured).find(|(a, b)| a != b) {
+        let (recorded, configured) = (recorded.clone(), configured.clone());
+        return Err(RestoreRefusal::InputRenamed { partition, recorded, configured });
     }
     Ok(())
 }
@@ -224,7 +233,7 @@ fn replay_ranges(
         if committed > marks.end {
             return Err(RestoreRefusal::InputShrank { partition, input, committed, end: marks.end });
         }
-        if start < committed && start < marks.start {
+        if start < marks.start {
             return Err(RestoreRefusal::InputGone { partition, input, needed: start, start: marks.start });
         }
         starts.push(start);

@@ -17,7 +17,12 @@ fn shard_record() -> ShardRecord {
         config_version: "abc".to_owned(),
         evaluated: true,
         newest_ms: vec![None, Some(4)],
-        identity: StateIdentity { partitions: 4, person_key: 1, engine: "e".to_owned() },
+        identity: StateIdentity {
+            partitions: 4,
+            inputs: vec!["in".to_owned()],
+            person_key: 1,
+            engine: "e".to_owned(),
+        },
     }
 }
 
