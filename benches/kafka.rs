@@ -167,6 +167,7 @@ fn latency_at(cluster: &Cluster, probes: usize, rate: u64) {
     say("risk_latency_probes", latency.seen.len() as f64, "risks");
     say("risk_latency_missing", latency.missing as f64, "risks");
     say("risk_latency_backlog", latency.backlog as f64, "events");
+    say("risk_latency_outputs_per_event", latency.outputs_per_event, "records");
     say("risk_latency_cpu_s_per_m", latency.cpu_per_million, "cpu_s");
     say("risk_latency_p50_ms", latency.at(0.5), "ms");
     say("risk_latency_p90_ms", latency.at(0.9), "ms");

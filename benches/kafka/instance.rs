@@ -80,7 +80,7 @@ pub fn run<W>(cluster: &Cluster, name: &str, inputs: &str, total: u64, watch: im
 }
 
 /// Waits until so many records are handled; how many are.
-fn wait_for(observer: &Observer, records: u64, begun: Instant) -> u64 {
+pub fn wait_for(observer: &Observer, records: u64, begun: Instant) -> u64 {
     loop {
         let committed = observer.committed();
         if committed >= records {

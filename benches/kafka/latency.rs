@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::cluster::{Cluster, Observer, PARTITIONS, Sender};
-use crate::instance::cpu_seconds;
+use crate::instance::{cpu_seconds, wait_for};
 use crate::process::Process;
 use crate::workload::{Encoding, load};
 
@@ -23,9 +23,12 @@ const HISTORY: u64 = 300_000;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// How long the last probes are waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How far the clock of an instance may be behind the present that has nothing to catch up with.
+const LIVE_SECONDS: f64 = 10.0;
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// What was seen.
+#[derive(Default)]
 pub struct Latency {
     /// Milliseconds, ascending.
     pub seen: Vec<f64>,
@@ -34,6 +37,8 @@ pub struct Latency {
     pub rate: f64,
     /// Records that waited when the last probe was sent.
     pub backlog: u64,
+    /// Scores and transitions.
+    pub outputs_per_event: f64,
     /// CPU seconds of the instance per million events at this rate.
     pub cpu_per_million: f64,
 }
@@ -48,29 +53,20 @@ impl Latency {
 
 /// Sends `probes` probes while `rate` events a second come.
 pub fn measure(cluster: &Cluster, probes: usize, rate: u64) -> Latency {
-    load(cluster, "live", Encoding::Json, HISTORY);
     let mut sender = Sender::new(cluster, "live", "0");
-    for probe in 0..probes {
-        let id = format!("{{\"id\":\"seen-{probe}\",");
-        let body = r#""login":{"user_id":"u1"}}"#;
-        sender.send(Kind::Login, account(probe).as_bytes(), event(&id, probe, body).as_bytes());
-    }
-    sender.flush();
-    let config = cluster.create("latency", "live");
-    let process = Process::start(&cluster.folder().join("latency"), &["-c", &config]);
-    process.settle();
+    let process = prepare(cluster, &mut sender, probes);
     let observer = Observer::new(cluster, "latency", "live");
     let (stop, background) = (AtomicBool::new(false), AtomicU64::new(0));
     let seen: Mutex<Vec<Option<Instant>>> = Mutex::new(vec![None; probes]);
     let mut sent = Vec::with_capacity(probes);
-    let mut latency =
-        Latency { seen: Vec::new(), missing: 0, rate: 0.0, backlog: 0, cpu_per_million: f64::NAN };
+    let mut latency = Latency::default();
     std::thread::scope(|scope| {
         scope.spawn(|| load_on(cluster, rate, &stop, &background));
         scope.spawn(|| read_risks(cluster, &seen, &stop));
         clock::pause(WARM_UP);
         let pid = process.child.id();
-        let (begun, before, cpu) = (clock::monotonic(), background.load(Ordering::Relaxed), cpu_seconds(pid));
+        let (told, before) = (told(&process), background.load(Ordering::Relaxed));
+        let (begun, cpu) = (clock::monotonic(), cpu_seconds(pid));
         for probe in 0..probes {
             // Not in step with anything that happens every so often.
             clock::pause(Duration::from_millis(30 + probe as u64 * 17 % 41));
@@ -84,7 +80,9 @@ pub fn measure(cluster: &Cluster, probes: usize, rate: u64) -> Latency {
         let events = (background.load(Ordering::Relaxed) - before) as f64;
         latency.rate = events / begun.elapsed().as_secs_f64();
         latency.cpu_per_million = (cpu_seconds(pid) - cpu) / (events / 1e6);
-        latency.backlog = observer.appended().saturating_sub(observer.committed());
+        let committed = observer.committed();
+        latency.backlog = observer.appended().saturating_sub(committed);
+        latency.outputs_per_event = (self::told(&process) - told) / events;
         let all_seen = || lock(&seen).iter().all(Option::is_some);
         let begun = clock::monotonic();
         while !all_seen() && begun.elapsed() < PATIENCE {
@@ -101,8 +99,35 @@ pub fn measure(cluster: &Cluster, probes: usize, rate: u64) -> Latency {
     latency
 }
 
+/// An instance that has caught up with a history, and knows the accounts of all probes.
+fn prepare(cluster: &Cluster, sender: &mut Sender, probes: usize) -> Process {
+    load(cluster, "live", Encoding::Json, HISTORY);
+    for probe in 0..probes {
+        let id = format!("{{\"id\":\"seen-{probe}\",");
+        let body = r#""login":{"user_id":"u1"}}"#;
+        sender.send(Kind::Login, account(probe).as_bytes(), event(&id, probe, body).as_bytes());
+    }
+    sender.flush();
+    let config = cluster.create("latency", "live");
+    let process = Process::start(&cluster.folder().join("latency"), &["-c", &config]);
+    let observer = Observer::new(cluster, "latency", "live");
+    wait_for(&observer, HISTORY + probes as u64, clock::monotonic());
+    // Until its clocks have come to the present too: days that turn late are not what is measured.
+    let delay = || process.metric("accountpulse_clock_delay_seconds") / f64::from(PARTITIONS);
+    while process.get("/readyz").0 != 200 || delay() > LIVE_SECONDS {
+        clock::pause(Duration::from_millis(250));
+    }
+    process
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Scores and transitions so far.
+fn told(process: &Process) -> f64 {
+    process.metric("accountpulse_scores_published_total")
+        + process.metric("accountpulse_risks_published_total")
 }
 
 fn account(probe: usize) -> String {
