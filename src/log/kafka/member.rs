@@ -17,7 +17,7 @@ use super::client::{KafkaCluster, is_transport};
 use super::context::Base;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use super::error::KafkaError;
-use super::intake::Intake;
+use super::inputs::Inputs;
 use super::outcome::{misuse, of_call};
 use super::probe::Prober;
 use super::range::RangeReader;
@@ -61,7 +61,7 @@ pub struct KafkaLog {
     transactions: Transactions,
     reader: Option<RangeReader<Base>>,
     queue: BatchQueue,
-    intake: Intake,
+    inputs: Inputs,
     consumer: Arc<BaseConsumer<MemberContext>>,
     prober: Arc<Prober>,
     membership: Option<Membership>,
@@ -92,7 +92,7 @@ impl KafkaCluster {
             transactions: Transactions::new(self, worker)?,
             reader: None,
             queue,
-            intake: Intake::new(Arc::clone(&prober)),
+            inputs: Inputs::new(Arc::clone(&prober)),
             consumer,
             prober,
             membership: None,
@@ -173,7 +173,7 @@ impl KafkaLog {
 
     fn happening(&mut self, happening: Happening) -> Polled<KafkaBatch> {
         self.heard();
-        self.intake.start(&[]);
+        self.inputs.start(&[]);
         self.pending = None;
         match happening {
             Happening::Assigned { given, group } => {
@@ -237,7 +237,7 @@ impl KafkaLog {
             match notice {
                 Notice::Eof { at, position } => {
                     self.heard();
-                    self.intake.note_end(at, position);
+                    self.inputs.note_end(at, position);
                 }
                 Notice::Error { at, code, detail } => self.note_error(at, code, &detail),
             }
@@ -252,14 +252,14 @@ impl KafkaLog {
         self.heard();
         let batch = self.queue.batch(messages);
         for (at, offset) in batch.ends() {
-            self.intake.note_record(at, offset);
+            self.inputs.note_record(at, offset);
         }
         Some(batch)
     }
 
     fn note_error(&mut self, at: Option<TopicPartition>, code: Code, detail: &str) {
         let error = LibraryError::MessageConsumption(code);
-        let offset = at.and_then(|at| Some((at, self.intake.began(at)?)));
+        let offset = at.and_then(|at| Some((at, self.inputs.began(at)?)));
         self.pending = match (code, offset) {
             (Code::AutoOffsetReset, Some((at, offset))) => Some(self.out_of_range(at, offset)),
             // Of a partition that is no longer read.
@@ -328,6 +328,6 @@ impl KafkaLog {
     fn ask(&mut self, now: Instant) {
         let anything = self.cluster.options().inputs.first();
         let anything = anything.filter(|_| self.silence.lost);
-        self.intake.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }));
+        self.inputs.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }));
     }
 }

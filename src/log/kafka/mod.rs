@@ -18,7 +18,7 @@
 //!
 //! member.rs       a member of the group with its transactional producer;  member/calls.rs  the `Log` trait
 //! rebalance.rs    what the group's callbacks leave for the member to find
-//! intake.rs       the input partitions being read, and what proves that their silence was heard
+//! inputs.rs       the input partitions being read, and what proves that their silence was heard
 //! probe.rs        asks for the ends of partitions, open transactions included
 //! transaction.rs  one transaction after the other, and what became of each
 //! outcome.rs      what an error of the library means to the caller of the trait
@@ -35,7 +35,7 @@ mod client;
 mod context;
 mod drain;
 mod error;
-mod intake;
+mod inputs;
 mod member;
 mod options;
 mod outcome;

@@ -52,10 +52,10 @@ impl Log for KafkaLog {
             // Also while records come without a pause: the silence of one topic must be heard however
             // loud the others are.
             self.ask(now);
-            if self.intake.hear() {
+            if self.inputs.hear() {
                 self.heard();
             }
-            if let Some((at, position)) = self.intake.proof(now) {
+            if let Some((at, position)) = self.inputs.proof(now) {
                 return Ok(Polled::Drained { at, position });
             }
             let left = deadline.saturating_duration_since(now);
@@ -65,7 +65,7 @@ impl Log for KafkaLog {
             now = clock::monotonic();
             if self.silence.lost && self.silence.said.is_none_or(|said| now - said >= SAY_AGAIN) {
                 self.silence.said = Some(now);
-                self.intake.doubt();
+                self.inputs.doubt();
                 let trouble = self.cluster.trouble().map(|trouble| trouble.sentence);
                 let detail = trouble.unwrap_or_else(|| "no broker answers".to_owned());
                 return Err(LogError::Unavailable { detail });
@@ -103,14 +103,14 @@ impl Log for KafkaLog {
                 return Err(misuse("a partition could not be forwarded"));
             }
         }
-        self.intake.start(positions);
+        self.inputs.start(positions);
         self.pending = None;
         if positions.is_empty() { Ok(()) } else { self.consumer.assign(&list).map_err(failed) }
     }
 
     fn unassign(&mut self) -> Result<(), LogError> {
         self.ready()?;
-        self.intake.start(&[]);
+        self.inputs.start(&[]);
         self.pending = None;
         if self.revoking {
             self.membership = None;

@@ -5,7 +5,7 @@
 //! heard. No answer, no proof: an answer counts for a second and for the assignment it was asked
 //! under.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,7 @@ const PACE: Duration = Duration::from_millis(500);
 const FRESH: Duration = Duration::from_secs(1);
 
 /// An input partition being read.
-struct Lane {
-    at: TopicPartition,
+struct InputPartition {
     /// Where reading began.
     began: Offset,
     /// Of the next record.
@@ -38,8 +37,8 @@ struct Proof {
 }
 
 /// The input partitions being read.
-pub(super) struct Intake {
-    lanes: Vec<Lane>,
+pub(super) struct Inputs {
+    reading: BTreeMap<TopicPartition, InputPartition>,
     prober: Arc<Prober>,
     reply: Sender<Answer>,
     answers: Receiver<Answer>,
@@ -50,11 +49,11 @@ pub(super) struct Intake {
     proofs: VecDeque<Proof>,
 }
 
-impl Intake {
-    pub fn new(prober: Arc<Prober>) -> Intake {
+impl Inputs {
+    pub fn new(prober: Arc<Prober>) -> Inputs {
         let (reply, answers) = crossbeam_channel::unbounded();
-        Intake {
-            lanes: Vec::new(),
+        Inputs {
+            reading: BTreeMap::new(),
             prober,
             reply,
             answers,
@@ -67,43 +66,37 @@ impl Intake {
 
     /// Begins anew with exactly these partitions.
     pub fn start(&mut self, positions: &[(TopicPartition, Offset)]) {
-        let lane = |(at, position): &(TopicPartition, Offset)| Lane {
-            at: *at,
-            began: *position,
-            position: *position,
-            at_end: false,
+        let begin = |(at, position): &(TopicPartition, Offset)| {
+            let begun = InputPartition { began: *position, position: *position, at_end: false };
+            (*at, begun)
         };
-        self.lanes = positions.iter().map(lane).collect();
+        self.reading = positions.iter().map(begin).collect();
         self.proofs.clear();
         // What was asked before says nothing about these.
         self.open = None;
         self.next_ask = None;
     }
 
-    fn lane(&mut self, at: TopicPartition) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.at == at)
-    }
-
     /// Where reading of this partition began, if it is being read.
     pub fn began(&self, at: TopicPartition) -> Option<Offset> {
-        self.lanes.iter().find(|lane| lane.at == at).map(|lane| lane.began)
+        self.reading.get(&at).map(|input| input.began)
     }
 
     /// A record that is being handed out.
     pub fn note_record(&mut self, at: TopicPartition, offset: Offset) {
-        if let Some(lane) = self.lane(at) {
-            lane.position = offset + 1;
-            lane.at_end = false;
+        if let Some(input) = self.reading.get_mut(&at) {
+            input.position = offset + 1;
+            input.at_end = false;
         }
     }
 
     /// Nothing more is to be seen from `position` on.
     pub fn note_end(&mut self, at: TopicPartition, position: Offset) {
-        if let Some(lane) = self.lane(at)
-            && position >= lane.position
+        if let Some(input) = self.reading.get_mut(&at)
+            && position >= input.position
         {
-            lane.position = position;
-            lane.at_end = true;
+            input.position = position;
+            input.at_end = true;
         }
     }
 
@@ -113,7 +106,8 @@ impl Intake {
         if self.open.is_some() || self.next_ask.is_some_and(|next| now < next) {
             return;
         }
-        let mut at: Vec<_> = self.lanes.iter().filter(|lane| lane.at_end).map(|lane| lane.at).collect();
+        let at_end = self.reading.iter().filter(|(_, input)| input.at_end);
+        let mut at: Vec<_> = at_end.map(|(at, _)| *at).collect();
         if at.is_empty() {
             at.extend(anything);
         }
@@ -136,11 +130,11 @@ impl Intake {
             }
             self.open = None;
             for (at, end) in answer.ends {
-                if let Some(lane) = self.lanes.iter().find(|lane| lane.at == at)
-                    && lane.at_end
-                    && lane.position >= end
+                if let Some(input) = self.reading.get(&at)
+                    && input.at_end
+                    && input.position >= end
                 {
-                    let (position, asked) = (lane.position, answer.asked);
+                    let (position, asked) = (input.position, answer.asked);
                     self.proofs.push_back(Proof { at, position, asked });
                 }
             }
