@@ -131,6 +131,9 @@ pub enum Polled<B> {
         at: TopicPartition,
         /// The position that equals the high watermark.
         position: Offset,
+        /// How old the proof is: nothing is known of what was appended after the question was
+        /// put, that many milliseconds ago.
+        asked_ms_ago: i64,
     },
     /// End of input: nothing will ever be appended to this partition again (replay, tests).
     End {

@@ -94,9 +94,10 @@ impl<L: Log> Worker<L> {
                 self.lost();
                 return Ok(Seen::Rebalance);
             }
-            Ok(Polled::Drained { at, .. }) => {
+            Ok(Polled::Drained { at, asked_ms_ago, .. }) => {
                 if let Some(lane) = self.lane(at) {
-                    lane.note_drained(now.wall_ms);
+                    // What came after the question was put has not been heard.
+                    lane.note_drained(now.wall_ms.saturating_sub(asked_ms_ago));
                 }
                 // Said again and again while it stays true: not a reason to poll at once.
                 return Ok(Seen::Silence);

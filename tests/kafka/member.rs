@@ -61,7 +61,7 @@ impl Copier {
                 }
                 self.commit(&copies);
             }
-            Polled::Drained { at, position } => assert_eq!(self.positions[&at], position),
+            Polled::Drained { at, position, .. } => assert_eq!(self.positions[&at], position),
             Polled::Idle | Polled::End { .. } => {}
         }
     }

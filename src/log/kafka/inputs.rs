@@ -1,9 +1,9 @@
 //! The input partitions being read, and what proves that their silence was heard.
 //!
 //! A partition that was read as far as committed records go is asked about at a slow pace; if its
-//! position is not below the end that the cluster then names, everything up to that moment was
-//! heard. No answer, no proof: an answer counts for a second and for the assignment it was asked
-//! under.
+//! position is the end that the cluster then names, everything up to the question was heard. A
+//! position above that end proves nothing: the topic was created anew and is shorter. No answer, no
+//! proof: an answer counts for a second and for the assignment it was asked under.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,10 +30,11 @@ struct InputPartition {
 }
 
 /// A partition was heard to its end.
-struct Proof {
-    at: TopicPartition,
-    position: Offset,
-    asked: Instant,
+pub(super) struct Proof {
+    pub at: TopicPartition,
+    pub position: Offset,
+    /// When the cluster was asked for the end.
+    pub asked: Instant,
 }
 
 /// The input partitions being read.
@@ -132,7 +133,7 @@ impl Inputs {
             for (at, end) in answer.ends {
                 if let Some(input) = self.reading.get(&at)
                     && input.at_end
-                    && input.position >= end
+                    && input.position == end
                 {
                     let (position, asked) = (input.position, answer.asked);
                     self.proofs.push_back(Proof { at, position, asked });
@@ -143,10 +144,10 @@ impl Inputs {
     }
 
     /// The next proof that a partition was heard to its end, if it is not too old to count.
-    pub fn proof(&mut self, now: Instant) -> Option<(TopicPartition, Offset)> {
-        while let Some(Proof { at, position, asked }) = self.proofs.pop_front() {
-            if now.saturating_duration_since(asked) <= FRESH {
-                return Some((at, position));
+    pub fn proof(&mut self, now: Instant) -> Option<Proof> {
+        while let Some(proof) = self.proofs.pop_front() {
+            if now.saturating_duration_since(proof.asked) <= FRESH {
+                return Some(proof);
             }
         }
         None

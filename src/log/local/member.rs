@@ -123,7 +123,7 @@ impl LocalLog {
         let Some(reading) = self.reading.get_mut(index) else { return Ok(None) };
         let (at, position) = (reading.at, reading.position);
         if self.store.watermarks(at)?.end == position {
-            return Ok(Some(Polled::Drained { at, position }));
+            return Ok(Some(Polled::Drained { at, position, asked_ms_ago: 0 }));
         }
         let (batch, next) = self.store.read(at, position, POLL_BYTES)?;
         reading.position = next;

@@ -272,7 +272,7 @@ fn look(
         reading.ended = true;
         return Ok(Some(Polled::End { at }));
     }
-    Ok(Some(Polled::Drained { at, position }))
+    Ok(Some(Polled::Drained { at, position, asked_ms_ago: 0 }))
 }
 
 impl Log for SimLog {

@@ -1,13 +1,14 @@
 //! The calls of the trait.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
 use super::super::drain::{self, KafkaBatch};
+use super::super::inputs::Proof;
 use super::super::outcome::{misuse, of_call};
 use super::super::range::RangeError;
 use super::{COMMITTED_WAIT, KafkaLog, RANGE_WAIT, SAY_AGAIN, SLICE};
@@ -16,6 +17,12 @@ use crate::log::{
     CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
     Polled, ReadRange, TopicId, TopicPartition, Watermarks,
 };
+
+/// Milliseconds between two moments, rounded up: a proof must not look younger than it is.
+fn age_ms(from: Instant, to: Instant) -> i64 {
+    let micros = to.saturating_duration_since(from).as_micros();
+    i64::try_from(micros.div_ceil(1_000)).unwrap_or(i64::MAX)
+}
 
 impl Log for KafkaLog {
     type Batch = KafkaBatch;
@@ -55,8 +62,8 @@ impl Log for KafkaLog {
             if self.inputs.hear() {
                 self.heard();
             }
-            if let Some((at, position)) = self.inputs.proof(now) {
-                return Ok(Polled::Drained { at, position });
+            if let Some(Proof { at, position, asked }) = self.inputs.proof(now) {
+                return Ok(Polled::Drained { at, position, asked_ms_ago: age_ms(asked, now) });
             }
             let left = deadline.saturating_duration_since(now);
             if let Some(batch) = self.take(left.min(SLICE))? {
