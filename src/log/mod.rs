@@ -116,6 +116,9 @@ pub enum Polled<B> {
     Assigned {
         /// Partition numbers, ascending.
         partitions: Vec<u32>,
+        /// Partition numbers that were given without being of use: some input topic lacks them, or
+        /// the others have more partitions than they should. Ascending; nobody else reads them.
+        unusable: Vec<u32>,
         /// Membership to commit under.
         group: GroupMetadata,
     },

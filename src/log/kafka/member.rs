@@ -21,7 +21,6 @@ use super::inputs::Inputs;
 use super::outcome::{misuse, of_call};
 use super::probe::Prober;
 use super::range::RangeReader;
-use super::reasons::{Class, Reason};
 use super::rebalance::{Happening, MemberContext, rectangle};
 use super::settings;
 use super::transaction::Transactions;
@@ -181,7 +180,8 @@ impl KafkaLog {
                 self.assignments += 1;
                 let shown = GroupMetadata { generation: self.assignments, member: self.name.clone() };
                 self.membership = Some(Membership { shown: shown.clone(), held: group });
-                Polled::Assigned { partitions: self.whole(&given), group: shown }
+                let (partitions, unusable) = self.whole(&given);
+                Polled::Assigned { partitions, unusable, group: shown }
             }
             Happening::Revoked => {
                 self.revoking = true;
@@ -195,8 +195,8 @@ impl KafkaLog {
         }
     }
 
-    /// The partition numbers of which every input is ours.
-    fn whole(&self, given: &[(String, i32)]) -> Vec<u32> {
+    /// The partition numbers of which every input is ours, and those of which some are.
+    fn whole(&self, given: &[(String, i32)]) -> (Vec<u32>, Vec<u32>) {
         let options = self.cluster.options();
         let known = |(name, partition): &(String, i32)| {
             let topic =
@@ -207,17 +207,19 @@ impl KafkaLog {
         let (numbers, odd) = rectangle(&options.inputs, options.partitions, &given);
         if let Some(first) = odd.first() {
             let name = options.topics.get(usize::from(first.topic.0)).map_or("?", String::as_str);
-            let sentence = format!(
+            tracing::error!(
+                member = self.name,
                 "{} of the given input partitions cannot be used, the first is {name}/{}: every input topic \
                  must have exactly {} partitions; create the missing ones",
                 odd.len(),
                 first.partition,
                 options.partitions
             );
-            tracing::error!(member = self.name, "{sentence}");
-            self.consumer.context().base().note(Reason::new(Class::Layout, sentence));
         }
-        numbers
+        let mut unusable: Vec<u32> = odd.iter().map(|at| at.partition).collect();
+        unusable.sort_unstable();
+        unusable.dedup();
+        (numbers, unusable)
     }
 
     /// Tells the group that we read nothing of what it took away.

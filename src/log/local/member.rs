@@ -196,7 +196,7 @@ impl Log for LocalLog {
             self.announced = true;
             self.reading.clear();
             let partitions = (0..self.store.partitions()).collect();
-            return Ok(Polled::Assigned { partitions, group: Self::group(epoch) });
+            return Ok(Polled::Assigned { partitions, unusable: Vec::new(), group: Self::group(epoch) });
         }
         let mut waited = false;
         loop {

@@ -197,7 +197,7 @@ impl SimLog {
             Notice::Assigned { partitions, group } => {
                 self.stop_reading();
                 self.holding = true;
-                Ok(Some(Polled::Assigned { partitions, group }))
+                Ok(Some(Polled::Assigned { partitions, unusable: Vec::new(), group }))
             }
             Notice::Revoked => Ok(Some(Polled::Revoked)),
             Notice::Replaced => {
