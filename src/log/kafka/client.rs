@@ -192,7 +192,7 @@ impl KafkaCluster {
     /// What asks for the ends of partitions, shared by the members of the process.
     pub(super) fn prober(self: &Arc<Self>) -> Result<Arc<Prober>, KafkaError> {
         let mut kept = self.prober.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prober) = kept.upgrade() {
+        if let Some(prober) = kept.upgrade().filter(|prober| !prober.is_gone()) {
             return Ok(prober);
         }
         let prober = Arc::new(Prober::start(self)?);

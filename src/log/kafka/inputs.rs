@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::probe::{Answer, Prober};
-use crate::log::{Offset, TopicPartition};
+use crate::log::{LogError, Offset, TopicPartition};
 
 /// How often a partition is asked about.
 const PACE: Duration = Duration::from_millis(500);
 /// How long an answer counts.
 const FRESH: Duration = Duration::from_secs(1);
+/// After this a question without an answer is put again.
+const EXPIRY: Duration = Duration::from_secs(5);
 
 /// An input partition being read.
 struct InputPartition {
@@ -43,9 +45,10 @@ pub(super) struct Inputs {
     prober: Arc<Prober>,
     reply: Sender<Answer>,
     answers: Receiver<Answer>,
-    /// The last question; `Some` while it has no answer.
+    /// Of the last question.
     number: u64,
-    open: Option<u64>,
+    /// That number and when it was asked, while it has no answer.
+    open: Option<(u64, Instant)>,
     next_ask: Option<Instant>,
     proofs: VecDeque<Proof>,
 }
@@ -103,9 +106,10 @@ impl Inputs {
 
     /// Puts the next question when it is time. `anything`: asks even if no partition is at its end,
     /// to learn whether the cluster answers at all.
-    pub fn ask(&mut self, now: Instant, anything: Option<TopicPartition>) {
+    pub fn ask(&mut self, now: Instant, anything: Option<TopicPartition>) -> Result<(), LogError> {
+        self.open = self.open.filter(|(_, asked)| now.saturating_duration_since(*asked) < EXPIRY);
         if self.open.is_some() || self.next_ask.is_some_and(|next| now < next) {
-            return;
+            return Ok(());
         }
         let at_end = self.reading.iter().filter(|(_, input)| input.at_end);
         let mut at: Vec<_> = at_end.map(|(at, _)| *at).collect();
@@ -113,12 +117,12 @@ impl Inputs {
             at.extend(anything);
         }
         if at.is_empty() {
-            return;
+            return Ok(());
         }
         self.number += 1;
-        self.open = Some(self.number);
+        self.open = Some((self.number, now));
         self.next_ask = Some(now + PACE);
-        self.prober.ask(at, self.number, self.reply.clone());
+        self.prober.ask(at, self.number, self.reply.clone())
     }
 
     /// Takes what was answered; `true` if the cluster did answer.
@@ -126,7 +130,7 @@ impl Inputs {
         let mut heard = false;
         while let Ok(answer) = self.answers.try_recv() {
             heard |= !answer.ends.is_empty();
-            if self.open != Some(answer.number) {
+            if self.open.is_none_or(|(number, _)| number != answer.number) {
                 continue;
             }
             self.open = None;

@@ -327,9 +327,9 @@ impl Drop for KafkaLog {
 
 impl KafkaLog {
     /// Asks for the ends that prove silence, or merely whether anybody answers.
-    fn ask(&mut self, now: Instant) {
+    fn ask(&mut self, now: Instant) -> Result<(), LogError> {
         let anything = self.cluster.options().inputs.first();
         let anything = anything.filter(|_| self.silence.lost);
-        self.inputs.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }));
+        self.inputs.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }))
     }
 }

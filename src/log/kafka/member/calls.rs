@@ -58,7 +58,7 @@ impl Log for KafkaLog {
             }
             // Also while records come without a pause: the silence of one topic must be heard however
             // loud the others are.
-            self.ask(now);
+            self.ask(now)?;
             if self.inputs.hear() {
                 self.heard();
             }
