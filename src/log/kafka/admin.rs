@@ -279,13 +279,13 @@ impl KafkaCluster {
         at: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<CommittedPosition>>, KafkaError> {
-        let client: Probe = self.make(&settings::positions(self.options()), self.base("positions"))?;
+        let client = self.make_consumer(&settings::positions(self.options()), self.base("positions"))?;
         let mut list = TopicPartitionList::with_capacity(at.len());
         for at in at {
             list.add_partition(self.topic(*at)?, partition_number(*at)?);
         }
         let group = &self.options().group;
-        let found = self.ask("the positions of the group", group, &client, timeout, |slice| {
+        let found = self.ask("the positions of the group", group, &*client, timeout, |slice| {
             client.committed_offsets(list.clone(), slice)
         })?;
         let one = |at: &TopicPartition| {

@@ -9,11 +9,12 @@ mod calls;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
 use super::client::{KafkaCluster, is_transport};
+use super::closing::Closing;
 use super::context::Base;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use super::error::KafkaError;
@@ -61,7 +62,7 @@ pub struct KafkaLog {
     reader: Option<RangeReader<Base>>,
     queue: BatchQueue,
     inputs: Inputs,
-    consumer: Arc<BaseConsumer<MemberContext>>,
+    consumer: Arc<Closing<MemberContext>>,
     prober: Arc<Prober>,
     membership: Option<Membership>,
     /// How many assignments there have been.
@@ -83,8 +84,7 @@ impl KafkaCluster {
         let options = self.options();
         let name = format!("{}-{worker}", options.instance);
         let context = MemberContext::new(self.base(&format!("consumer {worker}")));
-        let consumer: BaseConsumer<MemberContext> = self.make(&settings::member(options, worker), context)?;
-        let consumer = Arc::new(consumer);
+        let consumer = Arc::new(self.make_consumer(&settings::member(options, worker), context)?);
         let queue = BatchQueue::new(&consumer, options, &options.inputs, BATCH).ok_or_else(bad_name)?;
         let prober = self.prober()?;
         Ok(KafkaLog {
@@ -309,7 +309,7 @@ impl KafkaLog {
 
     fn new_reader(&self) -> Result<RangeReader<Base>, LogError> {
         let options = self.cluster.options();
-        let made = self.cluster.make(&settings::reader(options), self.cluster.base("reader"));
+        let made = self.cluster.make_consumer(&settings::reader(options), self.cluster.base("reader"));
         let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
         made.map_err(|error| misuse(&error.to_string()))
     }

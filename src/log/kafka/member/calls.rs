@@ -1,6 +1,5 @@
 //! The calls of the trait.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
@@ -37,6 +36,7 @@ impl Log for KafkaLog {
         let options = self.cluster.options();
         let topic = |id: &TopicId| options.topics.get(usize::from(id.0)).map(String::as_str);
         let topics: Vec<&str> = options.inputs.iter().filter_map(topic).collect();
+        let _watched = self.cluster.guard("joining the group");
         self.consumer.subscribe(&topics).map_err(|error| misuse(&error.to_string()))?;
         self.subscribed = true;
         Ok(true)
@@ -44,8 +44,7 @@ impl Log for KafkaLog {
 
     fn poll(&mut self, wait: Duration) -> Result<Polled<KafkaBatch>, LogError> {
         self.ready()?;
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("polling the group");
+        let _watched = self.cluster.guard("polling the group");
         let mut now = clock::monotonic();
         let deadline = now + wait;
         loop {
@@ -96,8 +95,7 @@ impl Log for KafkaLog {
             // The next poll tells of it, and this assignment is of the past.
             return Ok(());
         }
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("starting to read");
+        let _watched = self.cluster.guard("starting to read");
         let nothing = TopicPartitionList::new();
         let failed = |error: LibraryError| misuse(&format!("reading could not be started: {error}"));
         // Stopping takes the forwarding away. The first call asks for the stop; the second is
@@ -124,6 +122,7 @@ impl Log for KafkaLog {
             self.let_go();
             return Ok(());
         }
+        let _watched = self.cluster.guard("ceasing to read");
         let nothing = TopicPartitionList::new();
         self.consumer.assign(&nothing).map_err(|error| misuse(&error.to_string()))
     }
