@@ -116,6 +116,9 @@ pub enum Polled<B> {
     Assigned {
         /// Partition numbers, ascending.
         partitions: Vec<u32>,
+        /// Partition numbers that were given without being of use: some input topic lacks them, or
+        /// the others have more partitions than they should. Ascending; nobody else reads them.
+        unusable: Vec<u32>,
         /// Membership to commit under.
         group: GroupMetadata,
     },
@@ -131,6 +134,9 @@ pub enum Polled<B> {
         at: TopicPartition,
         /// The position that equals the high watermark.
         position: Offset,
+        /// How old the proof is: nothing is known of what was appended after the question was
+        /// put, that many milliseconds ago.
+        asked_ms_ago: i64,
     },
     /// End of input: nothing will ever be appended to this partition again (replay, tests).
     End {

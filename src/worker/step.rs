@@ -14,7 +14,7 @@ use super::apply::{Pass, PassContext, Room, apply_pass};
 use super::commit::{CycleStep, PrepareContext, prepare};
 use super::counts::WorkerCounts;
 use super::owned::{Lane, Queued};
-use super::restore::{Restore, RestoreContext, RestoreStep};
+use super::restore::{Restore, RestoreContext, RestoreRefusal, RestoreStep};
 use super::{Now, Phase, RebuildReason, Wake, Worker};
 use crate::log::{GroupMetadata, Log, LogError, Polled, RecordBatch, TopicPartition};
 
@@ -82,8 +82,8 @@ impl<L: Log> Worker<L> {
         match self.log.poll(wait) {
             Ok(Polled::Idle) => return Ok(Seen::Nothing),
             Ok(Polled::Records(batch)) => self.take_records(batch),
-            Ok(Polled::Assigned { partitions, group }) => {
-                self.assigned(partitions, group, now);
+            Ok(Polled::Assigned { partitions, unusable, group }) => {
+                self.assigned(partitions, &unusable, group, now);
                 return Ok(Seen::Rebalance);
             }
             Ok(Polled::Revoked) => {
@@ -94,9 +94,10 @@ impl<L: Log> Worker<L> {
                 self.lost();
                 return Ok(Seen::Rebalance);
             }
-            Ok(Polled::Drained { at, .. }) => {
+            Ok(Polled::Drained { at, asked_ms_ago, .. }) => {
                 if let Some(lane) = self.lane(at) {
-                    lane.note_drained(now.wall_ms);
+                    // What came after the question was put has not been heard.
+                    lane.note_drained(now.wall_ms.saturating_sub(asked_ms_ago));
                 }
                 // Said again and again while it stays true: not a reason to poll at once.
                 return Ok(Seen::Silence);
@@ -139,8 +140,11 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    fn assigned(&mut self, partitions: Vec<u32>, group: GroupMetadata, now: Now) {
+    fn assigned(&mut self, partitions: Vec<u32>, unusable: &[u32], group: GroupMetadata, now: Now) {
         self.park();
+        let incomplete = |&partition: &u32| (partition, RestoreRefusal::Incomplete { partition });
+        self.refused = unusable.iter().map(incomplete).collect();
+        self.counts.refused += u64::try_from(self.refused.len()).unwrap_or(u64::MAX);
         self.group = Some(group);
         let parked = std::mem::take(&mut self.parked);
         self.phase = Phase::Restoring(Box::new(Restore::new(partitions, parked, now.wall_ms)));
@@ -210,7 +214,7 @@ impl<L: Log> Worker<L> {
             RestoreStep::Wait => Ok(self.retry(now)),
             RestoreStep::Finished => {
                 self.shards = std::mem::take(&mut restore.done);
-                self.refused = std::mem::take(&mut restore.refused);
+                self.refused.append(&mut restore.refused);
                 let epochs = self.shards.values().map(|owned| (owned.partition, owned.config_epoch));
                 self.config_epochs.extend(epochs);
                 self.next_commit_ms = now.wall_ms;

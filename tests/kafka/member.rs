@@ -35,7 +35,8 @@ impl Copier {
 
     fn step(&mut self) {
         match self.log.poll(WAIT).unwrap() {
-            Polled::Assigned { partitions, group } => {
+            Polled::Assigned { partitions, unusable, group } => {
+                assert_eq!(unusable, [0; 0]);
                 self.history.push("assigned");
                 (self.owned, self.group) = (partitions, Some(group));
                 self.start();
@@ -61,7 +62,7 @@ impl Copier {
                 }
                 self.commit(&copies);
             }
-            Polled::Drained { at, position } => assert_eq!(self.positions[&at], position),
+            Polled::Drained { at, position, .. } => assert_eq!(self.positions[&at], position),
             Polled::Idle | Polled::End { .. } => {}
         }
     }
@@ -160,6 +161,17 @@ fn partitions_move_between_members_without_loss_and_a_restart_moves_none() {
     });
     assert_eq!(first.history, ["assigned", "revoked", "assigned"]);
     assert_copied(&mut first.log, 1200);
+}
+
+#[test]
+fn partitions_that_an_input_lacks_are_named() {
+    let (long, short) = (Cluster::with(&["in-a"], 2, &[]), Cluster::with(&["in-b"], 1, &[]));
+    let mut options = long.options.clone();
+    options.topics.insert(1, short.options.topics[0].clone());
+    options.inputs = INPUTS.to_vec();
+    let mut log = ready(Cluster::of(options).cluster.member(0).unwrap());
+    let Polled::Assigned { partitions, unusable, .. } = next(&mut log) else { panic!("not assigned") };
+    assert_eq!((partitions, unusable), (vec![0], vec![1]));
 }
 
 #[test]

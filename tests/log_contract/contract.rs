@@ -347,7 +347,8 @@ pub fn an_input_that_was_read_to_its_end_is_reported_again_and_again<H: Harness>
     let mut reports = std::collections::BTreeMap::new();
     while !(0..2).all(|partition| reports.get(&partition) > Some(&1)) {
         match next(&mut log) {
-            Polled::Drained { at, position } => {
+            Polled::Drained { at, position, asked_ms_ago } => {
+                assert!((0..=1_000).contains(&asked_ms_ago), "{asked_ms_ago} ms");
                 assert_eq!(position, log.watermarks(at).unwrap().end);
                 *reports.entry(at.partition).or_insert(0) += 1;
             }

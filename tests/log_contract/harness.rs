@@ -75,7 +75,7 @@ pub fn next<L: Log>(log: &mut L) -> Polled<L::Batch> {
 /// Polls until the assignment came.
 pub fn assignment<L: Log>(log: &mut L) -> (Vec<u32>, GroupMetadata) {
     until("the assignment", || match log.poll(WAIT).unwrap() {
-        Polled::Assigned { partitions, group } => Some((partitions, group)),
+        Polled::Assigned { partitions, group, .. } => Some((partitions, group)),
         _ => None,
     })
 }

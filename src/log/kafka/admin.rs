@@ -106,8 +106,8 @@ impl MemberFound {
 }
 
 impl KafkaCluster {
-    /// The ends of partitions as committed readers see them, in one question; `None` where the
-    /// cluster did not tell.
+    /// The ends of partitions, the records of open transactions included, in one question; `None`
+    /// where the cluster did not tell.
     pub fn ends(&self, at: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Offset>>, KafkaError> {
         let probe = self.probe(timeout)?;
         let mut list = TopicPartitionList::with_capacity(at.len());
@@ -279,30 +279,29 @@ impl KafkaCluster {
         at: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<CommittedPosition>>, KafkaError> {
-        let client: Probe = self.make(&settings::positions(self.options()), self.base("positions"))?;
+        let client = self.make_consumer(&settings::positions(self.options()), self.base("positions"))?;
         let mut list = TopicPartitionList::with_capacity(at.len());
         for at in at {
             list.add_partition(self.topic(*at)?, partition_number(*at)?);
         }
         let group = &self.options().group;
-        let found = self.ask("the positions of the group", group, &client, timeout, |slice| {
+        let found = self.ask("the positions of the group", group, &*client, timeout, |slice| {
             client.committed_offsets(list.clone(), slice)
         })?;
-        let one = |at: &TopicPartition| {
-            let name = self.topic(*at)?;
-            let Some(found) = found.find_partition(name, partition_number(*at)?) else { return Ok(None) };
-            match found.error() {
-                Ok(()) => {}
-                Err(error) if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) => {
-                    return Ok(None);
+        // The answer is the list that was asked for, in its order.
+        let found = at.iter().zip(drain::positions(&found));
+        let one = |(at, (offset, failed, metadata)): (&TopicPartition, (i64, Option<Code>, String))| {
+            match failed {
+                None => {}
+                Some(Code::UnknownTopicOrPartition) => return Ok(None),
+                Some(code) => {
+                    let error = LibraryError::OffsetFetch(code);
+                    return Err(self.failed("the positions of the group", &error, self.topic(*at)?));
                 }
-                Err(error) => return Err(self.failed("the positions of the group", &error, name)),
             }
-            let LibraryOffset::Offset(position) = found.offset() else { return Ok(None) };
-            let metadata = found.metadata().to_owned();
-            Ok(u64::try_from(position).ok().map(|position| CommittedPosition { position, metadata }))
+            Ok(u64::try_from(offset).ok().map(|position| CommittedPosition { position, metadata }))
         };
-        at.iter().map(one).collect()
+        found.map(one).collect()
     }
 
     /// Whether the cluster lets us have transactions: opens none, only registers the name

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clock;
 
+use super::closing::Closing;
 use super::context::{Base, Book, Trouble};
 use super::error::KafkaError;
 use super::options::{KafkaOptions, Sasl, refused_property};
@@ -141,7 +142,10 @@ impl KafkaCluster {
             let metadata = probe.client().fetch_metadata(topic, slice)?;
             Ok(metadata.brokers().len())
         })?;
-        let cluster_id = probe.client().fetch_cluster_id(timeout.min(LONGEST_SLICE));
+        let cluster_id = {
+            let _watched = self.guard("the cluster's own name");
+            probe.client().fetch_cluster_id(timeout.min(LONGEST_SLICE))
+        };
         self.keep_probe(Some(probe));
         Ok(ClusterInfo { brokers, cluster_id })
     }
@@ -161,7 +165,7 @@ impl KafkaCluster {
     }
 
     /// Watches one call until the guard is dropped.
-    pub(super) fn guard(&self, what: &str) -> Guard<'_> {
+    pub(super) fn guard(&self, what: &str) -> Guard {
         self.watchdog.guard(what)
     }
 
@@ -179,6 +183,14 @@ impl KafkaCluster {
         config.create_with_context(context).map_err(|error| self.creation(&error))
     }
 
+    /// The same for a consumer whose end is watched.
+    pub(super) fn make_consumer<C>(&self, config: &ClientConfig, context: C) -> Result<Closing<C>, KafkaError>
+    where
+        C: ConsumerContext + 'static,
+    {
+        Ok(Closing::new(self.make(config, context)?, &self.watchdog))
+    }
+
     /// A client that only asks, once it has had an answer.
     pub(super) fn probe(&self, timeout: Duration) -> Result<Arc<Probe>, KafkaError> {
         let kept = || self.probe.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -192,7 +204,7 @@ impl KafkaCluster {
     /// What asks for the ends of partitions, shared by the members of the process.
     pub(super) fn prober(self: &Arc<Self>) -> Result<Arc<Prober>, KafkaError> {
         let mut kept = self.prober.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prober) = kept.upgrade() {
+        if let Some(prober) = kept.upgrade().filter(|prober| !prober.is_gone()) {
             return Ok(prober);
         }
         let prober = Arc::new(Prober::start(self)?);

@@ -37,6 +37,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr, RDKafkaTopic, RDKafkaTopicPartition};
 
 use super::KafkaOptions;
+use super::closing::Closing;
 use crate::log::{Offset, RecordBatch, RecordRef, TopicId, TopicPartition};
 
 /// A record of the library's, destroyed with this value.
@@ -280,7 +281,7 @@ impl BatchQueue {
     /// A queue of this client that takes at most `most` records at once; `None` if a topic of
     /// `options` has a name that cannot be one. A client must be given one queue only.
     pub fn new<C>(
-        consumer: &Arc<BaseConsumer<C>>,
+        consumer: &Arc<Closing<C>>,
         options: &KafkaOptions,
         topics: &[TopicId],
         most: usize,

@@ -9,19 +9,19 @@ mod calls;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
 use super::client::{KafkaCluster, is_transport};
+use super::closing::Closing;
 use super::context::Base;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use super::error::KafkaError;
-use super::intake::Intake;
+use super::inputs::Inputs;
 use super::outcome::{misuse, of_call};
 use super::probe::Prober;
 use super::range::RangeReader;
-use super::reasons::{Class, Reason};
 use super::rebalance::{Happening, MemberContext, rectangle};
 use super::settings;
 use super::transaction::Transactions;
@@ -61,8 +61,8 @@ pub struct KafkaLog {
     transactions: Transactions,
     reader: Option<RangeReader<Base>>,
     queue: BatchQueue,
-    intake: Intake,
-    consumer: Arc<BaseConsumer<MemberContext>>,
+    inputs: Inputs,
+    consumer: Arc<Closing<MemberContext>>,
     prober: Arc<Prober>,
     membership: Option<Membership>,
     /// How many assignments there have been.
@@ -84,15 +84,14 @@ impl KafkaCluster {
         let options = self.options();
         let name = format!("{}-{worker}", options.instance);
         let context = MemberContext::new(self.base(&format!("consumer {worker}")));
-        let consumer: BaseConsumer<MemberContext> = self.make(&settings::member(options, worker), context)?;
-        let consumer = Arc::new(consumer);
+        let consumer = Arc::new(self.make_consumer(&settings::member(options, worker), context)?);
         let queue = BatchQueue::new(&consumer, options, &options.inputs, BATCH).ok_or_else(bad_name)?;
         let prober = self.prober()?;
         Ok(KafkaLog {
             transactions: Transactions::new(self, worker)?,
             reader: None,
             queue,
-            intake: Intake::new(Arc::clone(&prober)),
+            inputs: Inputs::new(Arc::clone(&prober)),
             consumer,
             prober,
             membership: None,
@@ -173,7 +172,7 @@ impl KafkaLog {
 
     fn happening(&mut self, happening: Happening) -> Polled<KafkaBatch> {
         self.heard();
-        self.intake.start(&[]);
+        self.inputs.start(&[]);
         self.pending = None;
         match happening {
             Happening::Assigned { given, group } => {
@@ -181,7 +180,8 @@ impl KafkaLog {
                 self.assignments += 1;
                 let shown = GroupMetadata { generation: self.assignments, member: self.name.clone() };
                 self.membership = Some(Membership { shown: shown.clone(), held: group });
-                Polled::Assigned { partitions: self.whole(&given), group: shown }
+                let (partitions, unusable) = self.whole(&given);
+                Polled::Assigned { partitions, unusable, group: shown }
             }
             Happening::Revoked => {
                 self.revoking = true;
@@ -195,8 +195,8 @@ impl KafkaLog {
         }
     }
 
-    /// The partition numbers of which every input is ours.
-    fn whole(&self, given: &[(String, i32)]) -> Vec<u32> {
+    /// The partition numbers of which every input is ours, and those of which some are.
+    fn whole(&self, given: &[(String, i32)]) -> (Vec<u32>, Vec<u32>) {
         let options = self.cluster.options();
         let known = |(name, partition): &(String, i32)| {
             let topic =
@@ -207,17 +207,19 @@ impl KafkaLog {
         let (numbers, odd) = rectangle(&options.inputs, options.partitions, &given);
         if let Some(first) = odd.first() {
             let name = options.topics.get(usize::from(first.topic.0)).map_or("?", String::as_str);
-            let sentence = format!(
+            tracing::error!(
+                member = self.name,
                 "{} of the given input partitions cannot be used, the first is {name}/{}: every input topic \
                  must have exactly {} partitions; create the missing ones",
                 odd.len(),
                 first.partition,
                 options.partitions
             );
-            tracing::error!(member = self.name, "{sentence}");
-            self.consumer.context().base().note(Reason::new(Class::Layout, sentence));
         }
-        numbers
+        let mut unusable: Vec<u32> = odd.iter().map(|at| at.partition).collect();
+        unusable.sort_unstable();
+        unusable.dedup();
+        (numbers, unusable)
     }
 
     /// Tells the group that we read nothing of what it took away.
@@ -237,7 +239,7 @@ impl KafkaLog {
             match notice {
                 Notice::Eof { at, position } => {
                     self.heard();
-                    self.intake.note_end(at, position);
+                    self.inputs.note_end(at, position);
                 }
                 Notice::Error { at, code, detail } => self.note_error(at, code, &detail),
             }
@@ -252,14 +254,14 @@ impl KafkaLog {
         self.heard();
         let batch = self.queue.batch(messages);
         for (at, offset) in batch.ends() {
-            self.intake.note_record(at, offset);
+            self.inputs.note_record(at, offset);
         }
         Some(batch)
     }
 
     fn note_error(&mut self, at: Option<TopicPartition>, code: Code, detail: &str) {
         let error = LibraryError::MessageConsumption(code);
-        let offset = at.and_then(|at| Some((at, self.intake.began(at)?)));
+        let offset = at.and_then(|at| Some((at, self.inputs.began(at)?)));
         self.pending = match (code, offset) {
             (Code::AutoOffsetReset, Some((at, offset))) => Some(self.out_of_range(at, offset)),
             // Of a partition that is no longer read.
@@ -307,7 +309,7 @@ impl KafkaLog {
 
     fn new_reader(&self) -> Result<RangeReader<Base>, LogError> {
         let options = self.cluster.options();
-        let made = self.cluster.make(&settings::reader(options), self.cluster.base("reader"));
+        let made = self.cluster.make_consumer(&settings::reader(options), self.cluster.base("reader"));
         let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
         made.map_err(|error| misuse(&error.to_string()))
     }
@@ -325,9 +327,9 @@ impl Drop for KafkaLog {
 
 impl KafkaLog {
     /// Asks for the ends that prove silence, or merely whether anybody answers.
-    fn ask(&mut self, now: Instant) {
+    fn ask(&mut self, now: Instant) -> Result<(), LogError> {
         let anything = self.cluster.options().inputs.first();
         let anything = anything.filter(|_| self.silence.lost);
-        self.intake.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }));
+        self.inputs.ask(now, anything.map(|topic| TopicPartition { topic: *topic, partition: 0 }))
     }
 }

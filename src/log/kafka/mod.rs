@@ -11,14 +11,14 @@
 //! reasons.rs      codes and texts of the library as sentences with a next step
 //! error.rs        a failed call
 //! security.rs     TLS and SASL;  token.rs  bearer tokens
-//! watchdog.rs     notices calls that do not return
+//! watchdog.rs     notices calls that do not return;  closing.rs  watches how a consumer ends
 //! admin.rs        questions about topics and the group, making topics
 //! reader.rs       reads committed records outside the group
 //! appender.rs     appends records outside transactions
 //!
 //! member.rs       a member of the group with its transactional producer;  member/calls.rs  the `Log` trait
 //! rebalance.rs    what the group's callbacks leave for the member to find
-//! intake.rs       the input partitions being read, and what proves that their silence was heard
+//! inputs.rs       the input partitions being read, and what proves that their silence was heard
 //! probe.rs        asks for the ends of partitions, open transactions included
 //! transaction.rs  one transaction after the other, and what became of each
 //! outcome.rs      what an error of the library means to the caller of the trait
@@ -32,10 +32,11 @@
 mod admin;
 mod appender;
 mod client;
+mod closing;
 mod context;
 mod drain;
 mod error;
-mod intake;
+mod inputs;
 mod member;
 mod options;
 mod outcome;

@@ -5,6 +5,7 @@
 //! below an open transaction, and what stands in that has not been heard yet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::error::KafkaError;
 use super::outcome::{misuse, of_call};
 use super::settings;
 use crate::clock;
-use crate::log::{LogError, Offset, TopicPartition, Watermarks};
+use crate::log::{LogError, Offset, TopicId, TopicPartition, Watermarks};
 
 /// Longest wait for the ends of a list of partitions.
 const ENDS_WAIT: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ pub(super) struct Answer {
 /// The way to the thread. The thread ends when the last of these is dropped.
 pub(super) struct Prober {
     asks: Sender<Ask>,
+    /// The thread was found gone: nobody answers here any more.
+    gone: AtomicBool,
     client: Arc<Probe>,
     cluster: Arc<KafkaCluster>,
 }
@@ -56,21 +59,29 @@ impl Prober {
         let client = settings::probe(cluster.options());
         let client: Arc<Probe> = Arc::new(cluster.make(&client, cluster.base("ends"))?);
         let (asks, questions) = crossbeam_channel::unbounded();
-        let (of_thread, names) = (Arc::clone(&client), cluster.options().topics.clone());
+        let (of_thread, its_cluster) = (Arc::clone(&client), Arc::clone(cluster));
         let thread = thread::Builder::new().name("kafka-ends".to_owned());
-        thread.spawn(move || answer_all(&of_thread, &names, &questions)).map_err(|error| {
+        thread.spawn(move || answer_all(&of_thread, &its_cluster, &questions)).map_err(|error| {
             KafkaError::Call {
                 what: "a thread for the ends of partitions".to_owned(),
                 detail: error.to_string(),
             }
         })?;
-        Ok(Prober { asks, client, cluster: Arc::clone(cluster) })
+        Ok(Prober { asks, gone: AtomicBool::new(false), client, cluster: Arc::clone(cluster) })
     }
 
-    /// Asks for these ends; the answer comes to `reply`, and always comes.
-    pub fn ask(&self, at: Vec<TopicPartition>, number: u64, reply: Sender<Answer>) {
-        // The thread lives as long as this value does.
-        drop(self.asks.send(Ask { at, number, reply }));
+    /// Asks for these ends; the answer comes to `reply`. An error says that the thread is gone and
+    /// that a new member has to be made, which gets a new one.
+    pub fn ask(&self, at: Vec<TopicPartition>, number: u64, reply: Sender<Answer>) -> Result<(), LogError> {
+        self.asks.send(Ask { at, number, reply }).map_err(|_| {
+            self.gone.store(true, Ordering::Relaxed);
+            misuse("the thread that asks for the ends of partitions is gone")
+        })
+    }
+
+    /// Whether nobody answers here any more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Start and end of a partition, open transactions included.
@@ -94,7 +105,7 @@ impl Prober {
     }
 }
 
-fn answer_all(client: &Probe, names: &[String], questions: &Receiver<Ask>) {
+fn answer_all(client: &Probe, cluster: &KafkaCluster, questions: &Receiver<Ask>) {
     loop {
         let ask = match questions.recv_timeout(IDLE_PACE) {
             Ok(ask) => Some(ask),
@@ -104,7 +115,10 @@ fn answer_all(client: &Probe, names: &[String], questions: &Receiver<Ask>) {
         serve(client);
         if let Some(Ask { at, number, reply }) = ask {
             let asked = clock::monotonic();
-            let ends = ends(client, names, &at);
+            let ends = {
+                let _watched = cluster.guard("the ends of partitions");
+                ends(client, &cluster.options().topics, &at)
+            };
             serve(client);
             // Whoever asked may be gone.
             drop(reply.send(Answer { number, asked, ends }));
@@ -115,22 +129,22 @@ fn answer_all(client: &Probe, names: &[String], questions: &Receiver<Ask>) {
 /// The ends of these partitions, in one request per broker.
 fn ends(client: &Probe, names: &[String], at: &[TopicPartition]) -> Vec<(TopicPartition, Offset)> {
     let mut list = TopicPartitionList::with_capacity(at.len());
-    let mut asked = Vec::with_capacity(at.len());
     for at in at {
-        let (Some(name), Ok(partition)) = (names.get(usize::from(at.topic.0)), i32::try_from(at.partition))
-        else {
-            continue;
-        };
-        if list.add_partition_offset(name, partition, Place::End).is_ok() {
-            asked.push(*at);
-        }
+        let place = names.get(usize::from(at.topic.0)).zip(i32::try_from(at.partition).ok());
+        // The end is always a place that can be asked for.
+        let _ = place.map(|(name, partition)| list.add_partition_offset(name, partition, Place::End));
     }
     let Ok(list) = client.offsets_for_times(list, ENDS_WAIT) else { return Vec::new() };
     client.context().heard();
     let found = list.elements();
-    let found = asked.into_iter().zip(&found).filter_map(|(at, one)| match (one.error(), one.offset()) {
-        (Ok(()), Place::Offset(end)) => Some((at, Offset::try_from(end).ok()?)),
-        _ => None,
+    let found = found.iter().filter_map(|one| {
+        let topic = names.iter().position(|name| name == one.topic())?;
+        let topic = TopicId(u16::try_from(topic).ok()?);
+        let at = TopicPartition { topic, partition: u32::try_from(one.partition()).ok()? };
+        match (one.error(), one.offset()) {
+            (Ok(()), Place::Offset(end)) => Some((at, Offset::try_from(end).ok()?)),
+            _ => None,
+        }
     });
     found.collect()
 }

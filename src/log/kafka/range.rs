@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaOptions;
+use super::closing::Closing;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use crate::clock;
 use crate::log::{Offset, ReadRange, TopicId, TopicPartition};
@@ -59,12 +60,12 @@ pub(super) struct RangeReader<C: ConsumerContext + 'static> {
     known: Vec<TopicId>,
     names: Vec<String>,
     notices: Vec<Notice>,
-    consumer: Arc<BaseConsumer<C>>,
+    consumer: Arc<Closing<C>>,
 }
 
 impl<C: ConsumerContext + 'static> RangeReader<C> {
     /// A reader over all topics of `options`; `None` if one of their names cannot be one.
-    pub fn new(consumer: BaseConsumer<C>, options: &KafkaOptions) -> Option<RangeReader<C>> {
+    pub fn new(consumer: Closing<C>, options: &KafkaOptions) -> Option<RangeReader<C>> {
         let consumer = Arc::new(consumer);
         let topics: Vec<TopicId> =
             (0..options.topics.len()).map_while(|i| u16::try_from(i).ok()).map(TopicId).collect();
@@ -188,6 +189,8 @@ impl<C: ConsumerContext + 'static> RangeReader<C> {
 
 impl<C: ConsumerContext + 'static> Drop for RangeReader<C> {
     fn drop(&mut self) {
+        // Waits for the library's own thread.
+        let _watched = self.consumer.guard("the end of reading a range");
         self.stop();
     }
 }

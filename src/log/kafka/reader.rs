@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use crate::log::{Offset, ReadRange, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 use super::admin::partition_number;
-use super::client::{KafkaCluster, Probe, is_transport, serve};
+use super::client::{KafkaCluster, is_transport, serve};
 use super::context::Base;
 use super::drain::KafkaBatch;
 use super::error::KafkaError;
@@ -34,7 +34,7 @@ pub struct KafkaReader {
 impl KafkaCluster {
     /// A reader of committed records.
     pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
-        let consumer: Probe = self.make(&settings::reader(self.options()), self.base("reader"))?;
+        let consumer = self.make_consumer(&settings::reader(self.options()), self.base("reader"))?;
         // The first callback is the one for the token.
         serve(&consumer);
         let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {

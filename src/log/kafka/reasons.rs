@@ -23,8 +23,6 @@ pub(super) enum Class {
     Token,
     /// We speak TLS, the other side does not.
     NoTls,
-    /// A part of the topics is not as it must be; waiting or an operator heals it.
-    Layout,
     /// TLS broke down for another reason than a certificate.
     Handshake,
     /// The broker's certificate does not hold.
@@ -49,7 +47,7 @@ impl Class {
     pub(super) fn rank(self) -> u8 {
         match self {
             Class::Silent => 0,
-            Class::Unreachable | Class::NameUnknown | Class::Token | Class::NoTls | Class::Layout => 1,
+            Class::Unreachable | Class::NameUnknown | Class::Token | Class::NoTls => 1,
             Class::Handshake
             | Class::Certificate
             | Class::ClientCertificate

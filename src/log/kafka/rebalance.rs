@@ -7,7 +7,7 @@
 //!
 //! This file must not wait and must not call the library beyond that.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -131,16 +131,14 @@ pub(super) fn rectangle(
     partitions: u32,
     given: &[TopicPartition],
 ) -> (Vec<u32>, Vec<TopicPartition>) {
-    let mut numbers: Vec<u32> = given.iter().map(|at| at.partition).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers.retain(|number| {
-        let whole = |topic: &TopicId| given.contains(&TopicPartition { topic: *topic, partition: *number });
-        *number < partitions && inputs.iter().all(whole)
-    });
-    let odd = given.iter().copied();
-    let odd = odd.filter(|at| !numbers.contains(&at.partition) || !inputs.contains(&at.topic)).collect();
-    (numbers, odd)
+    let mut topics: BTreeMap<u32, BTreeSet<TopicId>> = BTreeMap::new();
+    for at in given {
+        topics.entry(at.partition).or_default().insert(at.topic);
+    }
+    topics.retain(|number, topics| *number < partitions && inputs.iter().all(|input| topics.contains(input)));
+    let odd = |at: &&TopicPartition| !topics.contains_key(&at.partition) || !inputs.contains(&at.topic);
+    let odd = given.iter().filter(odd).copied().collect();
+    (topics.into_keys().collect(), odd)
 }
 
 #[cfg(test)]

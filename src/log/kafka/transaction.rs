@@ -190,8 +190,7 @@ impl Transactions {
         if self.stage != Stage::New {
             return Ok(true);
         }
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("fencing earlier producers");
+        let _watched = self.cluster.guard("fencing earlier producers");
         // A new client has no token before its callbacks have run.
         self.serve();
         match self.producer.init_transactions(INIT_WAIT) {
@@ -225,6 +224,7 @@ impl Transactions {
             }
         }
         *self.context().failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let _watched = self.cluster.guard("beginning a transaction");
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.failure("beginning a transaction", &error));
         }
@@ -309,6 +309,7 @@ impl Transactions {
 
     /// A record was refused.
     fn undelivered(&mut self, code: Code) -> LogError {
+        let _watched = self.cluster.guard("looking for a fatal error");
         let fatal = self.producer.client().fatal_error();
         let fenced = is_fenced(code) || fatal.as_ref().is_some_and(|(code, _)| is_fenced(*code));
         let name = "a topic we write to";
@@ -344,8 +345,7 @@ impl Transactions {
                 entry.set_metadata(&position.metadata);
             }
         }
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("adding positions to a transaction");
+        let _watched = self.cluster.guard("adding positions to a transaction");
         let sent = self.producer.send_offsets_to_transaction(&list, group, OFFSETS_WAIT);
         sent.map_err(|error| self.failure("adding positions to a transaction", &error))
     }
@@ -354,8 +354,7 @@ impl Transactions {
         if self.drain()? == Drain::Pending {
             return Ok(CommitOutcome::Pending);
         }
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("committing a transaction");
+        let _watched = self.cluster.guard("committing a transaction");
         let lost = self.context().lost.load(Ordering::Relaxed);
         let began = clock::monotonic();
         let answer = self.producer.commit_transaction(COMMIT_WAIT);
@@ -387,8 +386,7 @@ impl Transactions {
 
     pub fn abort(&mut self) -> Result<(), LogError> {
         self.is_open()?;
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("aborting a transaction");
+        let _watched = self.cluster.guard("aborting a transaction");
         // An abort does not look at acknowledgements and would wait for them until its time is up.
         if !self.settle(ABORT_DRAIN_WAIT) {
             self.producer.purge(PurgeConfig::default().queue().inflight());

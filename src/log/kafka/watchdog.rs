@@ -41,12 +41,12 @@ struct Call {
 }
 
 /// One watched call; it ends when this is dropped.
-pub(super) struct Guard<'a> {
-    watchdog: &'a Watchdog,
+pub(super) struct Guard {
+    watchdog: Arc<Watchdog>,
     number: u64,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.watchdog.lock().calls.remove(&self.number);
     }
@@ -58,12 +58,12 @@ impl Watchdog {
     }
 
     /// Watches a call until the guard is dropped.
-    pub(super) fn guard(&self, what: &str) -> Guard<'_> {
+    pub(super) fn guard(self: &Arc<Self>, what: &str) -> Guard {
         self.guard_for(what, LONGEST_CALL)
     }
 
     /// The same with its own bound.
-    pub(super) fn guard_for(&self, what: &str, allowed: Duration) -> Guard<'_> {
+    pub(super) fn guard_for(self: &Arc<Self>, what: &str, allowed: Duration) -> Guard {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
@@ -74,19 +74,22 @@ impl Watchdog {
         if earlier && state.watching {
             self.changed.notify_one();
         }
-        Guard { watchdog: self, number }
+        drop(state);
+        Guard { watchdog: Arc::clone(self), number }
     }
 
-    /// Starts the thread that watches; a second call changes nothing.
+    /// Starts the thread that watches. Once it runs a further call changes nothing; one that has
+    /// failed may be repeated.
     pub(super) fn watch(self: &Arc<Self>, on_stuck: OnStuck) -> std::io::Result<()> {
         let mut state = self.lock();
         if state.watching {
             return Ok(());
         }
-        state.watching = true;
         let watchdog = Arc::clone(self);
         let thread = thread::Builder::new().name("kafka-watchdog".to_owned());
-        thread.spawn(move || watchdog.run(&on_stuck)).map(|_detached| ())
+        thread.spawn(move || watchdog.run(&on_stuck))?;
+        state.watching = true;
+        Ok(())
     }
 
     /// Ends the thread.

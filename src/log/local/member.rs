@@ -123,7 +123,7 @@ impl LocalLog {
         let Some(reading) = self.reading.get_mut(index) else { return Ok(None) };
         let (at, position) = (reading.at, reading.position);
         if self.store.watermarks(at)?.end == position {
-            return Ok(Some(Polled::Drained { at, position }));
+            return Ok(Some(Polled::Drained { at, position, asked_ms_ago: 0 }));
         }
         let (batch, next) = self.store.read(at, position, POLL_BYTES)?;
         reading.position = next;
@@ -196,7 +196,7 @@ impl Log for LocalLog {
             self.announced = true;
             self.reading.clear();
             let partitions = (0..self.store.partitions()).collect();
-            return Ok(Polled::Assigned { partitions, group: Self::group(epoch) });
+            return Ok(Polled::Assigned { partitions, unusable: Vec::new(), group: Self::group(epoch) });
         }
         let mut waited = false;
         loop {

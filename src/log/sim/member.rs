@@ -197,7 +197,7 @@ impl SimLog {
             Notice::Assigned { partitions, group } => {
                 self.stop_reading();
                 self.holding = true;
-                Ok(Some(Polled::Assigned { partitions, group }))
+                Ok(Some(Polled::Assigned { partitions, unusable: Vec::new(), group }))
             }
             Notice::Revoked => Ok(Some(Polled::Revoked)),
             Notice::Replaced => {
@@ -272,7 +272,7 @@ fn look(
         reading.ended = true;
         return Ok(Some(Polled::End { at }));
     }
-    Ok(Some(Polled::Drained { at, position }))
+    Ok(Some(Polled::Drained { at, position, asked_ms_ago: 0 }))
 }
 
 impl Log for SimLog {

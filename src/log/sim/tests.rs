@@ -50,7 +50,7 @@ fn poll(log: &mut SimLog) -> Polled<SimBatch> {
 
 fn assigned(log: &mut SimLog) -> (Vec<u32>, GroupMetadata) {
     match poll(log) {
-        Polled::Assigned { partitions, group } => (partitions, group),
+        Polled::Assigned { partitions, unusable, group } if unusable.is_empty() => (partitions, group),
         other => panic!("not assigned: {other:?}"),
     }
 }

@@ -18,6 +18,11 @@ use crate::worker::settings::{Break, WorkerSettings};
 #[allow(missing_docs, reason = "the sentence of each variant says what its fields are")]
 pub enum RestoreRefusal {
     #[error(
+        "shard {partition}: not every input topic has partition {partition}, or some have more than are \
+         configured, and its events are not read; give all input topics the configured number of partitions"
+    )]
+    Incomplete { partition: u32 },
+    #[error(
         "shard {partition}: the committed positions of its input topics carry different numbers ({numbers}); \
          another program moved some of them: set all of them back to the positions of one commit"
     )]

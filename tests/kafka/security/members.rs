@@ -26,7 +26,7 @@ fn next<A>(log: &mut KafkaLog, mut wanted: impl FnMut(Polled<<KafkaLog as Log>::
 
 fn assigned(log: &mut KafkaLog) -> (Vec<u32>, GroupMetadata) {
     next(log, |polled| match polled {
-        Polled::Assigned { partitions, group } => Some((partitions, group)),
+        Polled::Assigned { partitions, group, .. } => Some((partitions, group)),
         _ => None,
     })
 }

@@ -1,13 +1,13 @@
 //! The calls of the trait.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
 use super::super::drain::{self, KafkaBatch};
+use super::super::inputs::Proof;
 use super::super::outcome::{misuse, of_call};
 use super::super::range::RangeError;
 use super::{COMMITTED_WAIT, KafkaLog, RANGE_WAIT, SAY_AGAIN, SLICE};
@@ -16,6 +16,12 @@ use crate::log::{
     CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
     Polled, ReadRange, TopicId, TopicPartition, Watermarks,
 };
+
+/// Milliseconds between two moments, rounded up: a proof must not look younger than it is.
+fn age_ms(from: Instant, to: Instant) -> i64 {
+    let micros = to.saturating_duration_since(from).as_micros();
+    i64::try_from(micros.div_ceil(1_000)).unwrap_or(i64::MAX)
+}
 
 impl Log for KafkaLog {
     type Batch = KafkaBatch;
@@ -30,6 +36,7 @@ impl Log for KafkaLog {
         let options = self.cluster.options();
         let topic = |id: &TopicId| options.topics.get(usize::from(id.0)).map(String::as_str);
         let topics: Vec<&str> = options.inputs.iter().filter_map(topic).collect();
+        let _watched = self.cluster.guard("joining the group");
         self.consumer.subscribe(&topics).map_err(|error| misuse(&error.to_string()))?;
         self.subscribed = true;
         Ok(true)
@@ -37,8 +44,7 @@ impl Log for KafkaLog {
 
     fn poll(&mut self, wait: Duration) -> Result<Polled<KafkaBatch>, LogError> {
         self.ready()?;
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("polling the group");
+        let _watched = self.cluster.guard("polling the group");
         let mut now = clock::monotonic();
         let deadline = now + wait;
         loop {
@@ -51,12 +57,12 @@ impl Log for KafkaLog {
             }
             // Also while records come without a pause: the silence of one topic must be heard however
             // loud the others are.
-            self.ask(now);
-            if self.intake.hear() {
+            self.ask(now)?;
+            if self.inputs.hear() {
                 self.heard();
             }
-            if let Some((at, position)) = self.intake.proof(now) {
-                return Ok(Polled::Drained { at, position });
+            if let Some(Proof { at, position, asked }) = self.inputs.proof(now) {
+                return Ok(Polled::Drained { at, position, asked_ms_ago: age_ms(asked, now) });
             }
             let left = deadline.saturating_duration_since(now);
             if let Some(batch) = self.take(left.min(SLICE))? {
@@ -65,7 +71,7 @@ impl Log for KafkaLog {
             now = clock::monotonic();
             if self.silence.lost && self.silence.said.is_none_or(|said| now - said >= SAY_AGAIN) {
                 self.silence.said = Some(now);
-                self.intake.doubt();
+                self.inputs.doubt();
                 let trouble = self.cluster.trouble().map(|trouble| trouble.sentence);
                 let detail = trouble.unwrap_or_else(|| "no broker answers".to_owned());
                 return Err(LogError::Unavailable { detail });
@@ -89,8 +95,7 @@ impl Log for KafkaLog {
             // The next poll tells of it, and this assignment is of the past.
             return Ok(());
         }
-        let cluster = Arc::clone(&self.cluster);
-        let _watched = cluster.guard("starting to read");
+        let _watched = self.cluster.guard("starting to read");
         let nothing = TopicPartitionList::new();
         let failed = |error: LibraryError| misuse(&format!("reading could not be started: {error}"));
         // Stopping takes the forwarding away. The first call asks for the stop; the second is
@@ -103,20 +108,21 @@ impl Log for KafkaLog {
                 return Err(misuse("a partition could not be forwarded"));
             }
         }
-        self.intake.start(positions);
+        self.inputs.start(positions);
         self.pending = None;
         if positions.is_empty() { Ok(()) } else { self.consumer.assign(&list).map_err(failed) }
     }
 
     fn unassign(&mut self) -> Result<(), LogError> {
         self.ready()?;
-        self.intake.start(&[]);
+        self.inputs.start(&[]);
         self.pending = None;
         if self.revoking {
             self.membership = None;
             self.let_go();
             return Ok(());
         }
+        let _watched = self.cluster.guard("ceasing to read");
         let nothing = TopicPartitionList::new();
         self.consumer.assign(&nothing).map_err(|error| misuse(&error.to_string()))
     }
