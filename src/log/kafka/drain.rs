@@ -472,3 +472,6 @@ pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken
     let said = CStr::from_bytes_until_nul(&reason).map(CStr::to_string_lossy);
     Err(said.map_or_else(|_| String::new(), |said| said.into_owned()))
 }
+
+#[cfg(test)]
+mod tests;
