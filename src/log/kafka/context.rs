@@ -47,9 +47,13 @@ pub(super) struct Book {
     facts: Facts,
     scrub: Scrub,
     troubles: Mutex<HashMap<u64, Entry>>,
-    said: Mutex<HashMap<String, Instant>>,
+    said: Mutex<Said>,
     next: AtomicU64,
 }
+
+/// Which lines were said last, without their numbers, and when.
+#[derive(Default)]
+struct Said(HashMap<String, Instant>);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -105,22 +109,27 @@ impl Book {
 
     /// Whether this line may be said now.
     fn may_say(&self, line: &str) -> bool {
-        let key: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
-        let now = clock::monotonic();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() >= SAID_MAX {
-            said.retain(|_, at| now.saturating_duration_since(*at) < SAY_AGAIN_AFTER);
-            if said.len() >= SAID_MAX {
-                return false;
-            }
+        said.may_say(line, clock::monotonic())
+    }
+}
+
+impl Said {
+    fn may_say(&mut self, line: &str, now: Instant) -> bool {
+        let key: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let said = &mut self.0;
+        if said.get(&key).is_some_and(|at| now.saturating_duration_since(*at) < SAY_AGAIN_AFTER) {
+            return false;
         }
-        match said.get(&key) {
-            Some(at) if now.saturating_duration_since(*at) < SAY_AGAIN_AFTER => false,
-            _ => {
-                said.insert(key, now);
-                true
-            }
+        // Better said too often than not at all.
+        if said.len() >= SAID_MAX
+            && !said.contains_key(&key)
+            && let Some(oldest) = said.iter().min_by_key(|(_, at)| **at).map(|(line, _)| line.clone())
+        {
+            said.remove(&oldest);
         }
+        said.insert(key, now);
+        true
     }
 }
 
@@ -257,4 +266,26 @@ impl ProducerContext for Base {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _result: &DeliveryResult<'_>, _opaque: ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_lines_silences_only_what_was_said() {
+        let mut said = Said::default();
+        let began = clock::monotonic();
+        let lines = 2 * SAID_MAX;
+        for number in 1..=lines {
+            // Numbers in a line do not make it another one.
+            let line = format!("{number} {}", "x".repeat(number));
+            let now = began + Duration::from_millis(number as u64);
+            assert!(said.may_say(&line, now) && !said.may_say(&line, now), "{number}");
+        }
+        assert_eq!(said.0.len(), SAID_MAX);
+        let last = "x".repeat(lines);
+        assert!(!said.may_say(&format!("0 {last}"), began + SAY_AGAIN_AFTER));
+        assert!(said.may_say(&format!("0 {last}"), began + 2 * SAY_AGAIN_AFTER));
+    }
 }

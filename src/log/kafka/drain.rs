@@ -260,6 +260,8 @@ pub(super) enum Notice {
     Error {
         /// Of which partition, if of one.
         at: Option<TopicPartition>,
+        /// Of which offset, if of one.
+        offset: Option<Offset>,
         /// Its code.
         code: RDKafkaErrorCode,
         /// Its text.
@@ -386,6 +388,12 @@ impl BatchQueue {
         usize::try_from(count).unwrap_or(0)
     }
 
+    /// Whether the message is a record of this partition.
+    pub fn is_of(&self, at: TopicPartition, message: &Message) -> bool {
+        let raw = message.raw();
+        i32::try_from(at.partition) == Ok(raw.partition) && self.source.topic(raw.rkt) == Some(at.topic)
+    }
+
     /// Makes a batch of messages that came from here.
     pub fn batch(&self, messages: Vec<Message>) -> KafkaBatch {
         KafkaBatch { messages, source: Arc::clone(&self.source) }
@@ -406,7 +414,10 @@ fn notice(source: &Source, message: &Message, code: RDKafkaErrorCode) -> Notice 
     let at = at.map(|(topic, partition)| TopicPartition { topic, partition });
     match (code, at) {
         (RDKafkaErrorCode::PartitionEOF, Some(at)) => Notice::Eof { at, position: message.offset() },
-        _ => Notice::Error { at, code, detail: message.failure_text() },
+        _ => {
+            let offset = Offset::try_from(raw.offset).ok();
+            Notice::Error { at, offset, code, detail: message.failure_text() }
+        }
     }
 }
 
@@ -461,3 +472,6 @@ pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken
     let said = CStr::from_bytes_until_nul(&reason).map(CStr::to_string_lossy);
     Err(said.map_or_else(|_| String::new(), |said| said.into_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,6 @@ const EXPIRY: Duration = Duration::from_secs(5);
 
 /// An input partition being read.
 struct InputPartition {
-    /// Where reading began.
-    began: Offset,
     /// Of the next record.
     position: Offset,
     /// Whether nothing more was to be seen there.
@@ -71,7 +69,7 @@ impl Inputs {
     /// Begins anew with exactly these partitions.
     pub fn start(&mut self, positions: &[(TopicPartition, Offset)]) {
         let begin = |(at, position): &(TopicPartition, Offset)| {
-            let begun = InputPartition { began: *position, position: *position, at_end: false };
+            let begun = InputPartition { position: *position, at_end: false };
             (*at, begun)
         };
         self.reading = positions.iter().map(begin).collect();
@@ -81,9 +79,9 @@ impl Inputs {
         self.next_ask = None;
     }
 
-    /// Where reading of this partition began, if it is being read.
-    pub fn began(&self, at: TopicPartition) -> Option<Offset> {
-        self.reading.get(&at).map(|input| input.began)
+    /// Where reading of this partition stands, if it is being read.
+    pub fn position(&self, at: TopicPartition) -> Option<Offset> {
+        self.reading.get(&at).map(|input| input.position)
     }
 
     /// A record that is being handed out.

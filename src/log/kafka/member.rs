@@ -13,7 +13,7 @@ use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
-use super::client::{KafkaCluster, is_transport};
+use super::client::{KafkaCluster, is_transport, serve};
 use super::closing::Closing;
 use super::context::Base;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
@@ -241,7 +241,7 @@ impl KafkaLog {
                     self.heard();
                     self.inputs.note_end(at, position);
                 }
-                Notice::Error { at, code, detail } => self.note_error(at, code, &detail),
+                Notice::Error { at, offset, code, detail } => self.note_error(at, offset, code, &detail),
             }
         }
         Ok(batch)
@@ -259,10 +259,11 @@ impl KafkaLog {
         Some(batch)
     }
 
-    fn note_error(&mut self, at: Option<TopicPartition>, code: Code, detail: &str) {
+    fn note_error(&mut self, at: Option<TopicPartition>, offset: Option<Offset>, code: Code, detail: &str) {
         let error = LibraryError::MessageConsumption(code);
-        let offset = at.and_then(|at| Some((at, self.inputs.began(at)?)));
-        self.pending = match (code, offset) {
+        let missing = at.and_then(|at| Some((at, self.inputs.position(at)?)));
+        let missing = missing.map(|(at, position)| (at, offset.unwrap_or(position)));
+        self.pending = match (code, missing) {
             (Code::AutoOffsetReset, Some((at, offset))) => Some(self.out_of_range(at, offset)),
             // Of a partition that is no longer read.
             (Code::AutoOffsetReset, None) => return,
@@ -310,7 +311,11 @@ impl KafkaLog {
     fn new_reader(&self) -> Result<RangeReader<Base>, LogError> {
         let options = self.cluster.options();
         let made = self.cluster.make_consumer(&settings::reader(options), self.cluster.base("reader"));
-        let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
+        let made = made.and_then(|client| {
+            // A new client has no token before its callbacks have run.
+            serve(&client);
+            RangeReader::new(client, options).ok_or_else(bad_name)
+        });
         made.map_err(|error| misuse(&error.to_string()))
     }
 }

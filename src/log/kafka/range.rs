@@ -29,8 +29,11 @@ const METADATA_WAIT: Duration = Duration::from_secs(2);
 /// Why a range could not be read.
 #[derive(Debug)]
 pub(super) enum RangeError {
-    /// The offset does not exist.
-    OutOfRange,
+    /// There is no such offset.
+    OutOfRange {
+        /// The one that is missing.
+        offset: Offset,
+    },
     /// The cluster, or the library, said no.
     Failed {
         /// What it said.
@@ -169,16 +172,20 @@ impl<C: ConsumerContext + 'static> RangeReader<C> {
         let messages = self.queue.take(wait, &mut self.notices);
         let Some(standing) = &mut self.standing else { return };
         let next = self.ready.back().map_or(standing.position, |last| last.offset() + 1);
-        self.ready.extend(messages.into_iter().filter(|message| message.offset() >= next));
+        let (queue, at) = (&self.queue, standing.at);
+        let wanted = |message: &Message| message.offset() >= next && queue.is_of(at, message);
+        self.ready.extend(messages.into_iter().filter(wanted));
         for notice in self.notices.drain(..) {
             match notice {
                 Notice::Eof { at, position } if at == standing.at => standing.end = position,
-                Notice::Error { at: Some(at), code: RDKafkaErrorCode::AutoOffsetReset, .. }
+                Notice::Error { at: Some(at), offset, code: RDKafkaErrorCode::AutoOffsetReset, .. }
                     if at == standing.at =>
                 {
-                    standing.failure = Some(RangeError::OutOfRange);
+                    // The library says it of the record it would have fetched.
+                    let offset = offset.unwrap_or(standing.position);
+                    standing.failure = Some(RangeError::OutOfRange { offset });
                 }
-                Notice::Error { at, code, detail } if at.is_none_or(|at| at == standing.at) => {
+                Notice::Error { at, code, detail, .. } if at.is_none_or(|at| at == standing.at) => {
                     standing.failure = Some(RangeError::Failed { code, detail });
                 }
                 _ => {}

@@ -97,8 +97,8 @@ impl KafkaReader {
                 }
                 Ok(range)
             }
-            Err(RangeError::OutOfRange) => {
-                Err(KafkaError::OutOfRange { topic: name.to_owned(), partition: at.partition, offset: from })
+            Err(RangeError::OutOfRange { offset }) => {
+                Err(KafkaError::OutOfRange { topic: name.to_owned(), partition: at.partition, offset })
             }
             Err(RangeError::Failed { code, detail }) => {
                 let error = LibraryError::MessageConsumption(code);

@@ -355,6 +355,8 @@ impl Transactions {
             return Ok(CommitOutcome::Pending);
         }
         let _watched = self.cluster.guard("committing a transaction");
+        // What happened before this call says nothing about its outcome.
+        self.serve();
         let lost = self.context().lost.load(Ordering::Relaxed);
         let began = clock::monotonic();
         let answer = self.producer.commit_transaction(COMMIT_WAIT);
@@ -392,6 +394,8 @@ impl Transactions {
             self.producer.purge(PurgeConfig::default().queue().inflight());
             self.settle(ABORT_DRAIN_WAIT);
         }
+        // What happened before this call says nothing about its outcome.
+        self.serve();
         let lost = self.context().lost.load(Ordering::Relaxed);
         let answer = self.producer.abort_transaction(ABORT_WAIT);
         self.serve();

@@ -179,7 +179,7 @@ impl Log for KafkaLog {
         let _watched = self.cluster.guard("reading a range");
         match reader.read(at, from, max_bytes, RANGE_WAIT) {
             Ok(range) => Ok(range),
-            Err(RangeError::OutOfRange) => Err(self.out_of_range(at, from)),
+            Err(RangeError::OutOfRange { offset }) => Err(self.out_of_range(at, offset)),
             Err(RangeError::Failed { code, .. }) => {
                 Err(of_call(&self.cluster, "reading a range", &LibraryError::MessageConsumption(code)))
             }
