@@ -43,6 +43,12 @@ pub fn run(args: &Args, global: &Global) -> Done {
     Ok(if right { Exit::Ok } else { Exit::Findings })
 }
 
+/// Whether a static member is a worker of this instance: `<instance>-<number>`.
+fn is_worker_of(member: &str, instance: &str) -> bool {
+    let number = member.strip_prefix(instance).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 /// Prints what is wrong with the cluster; whether nothing is.
 fn cluster(config: &Config, link: &KafkaLink) -> Result<bool, super::Failure> {
     let found = link.cluster.describe(ANSWER_WAIT).map_err(no_answer)?;
@@ -61,7 +67,7 @@ fn cluster(config: &Config, link: &KafkaLink) -> Result<bool, super::Failure> {
     let members = link.cluster.members(ANSWER_WAIT).map_err(no_answer)?;
     let mut hosts: Vec<&str> = members
         .iter()
-        .filter(|member| member.instance() == Some(instance))
+        .filter(|member| member.instance().is_some_and(|name| is_worker_of(name, instance)))
         .map(|member| member.host.as_str())
         .collect();
     hosts.sort_unstable();
