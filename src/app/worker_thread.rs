@@ -71,7 +71,9 @@ impl<M: Members> Parts<M> {
             self.report(&mut worker);
             self.settings.known_epochs.clone_from(worker.config_epochs());
             let Run::Rebuild(reason) = ended else { return Ended::Stopped };
-            if let RebuildReason::Log(error @ LogError::InstanceTaken { .. }) = &*reason {
+            if let RebuildReason::Log(error @ (LogError::InstanceTaken { .. } | LogError::Denied { .. })) =
+                &*reason
+            {
                 return Ended::Failed(error.to_string());
             }
             REBUILDS.add(&[], 1);

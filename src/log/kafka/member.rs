@@ -152,6 +152,9 @@ impl KafkaLog {
                 // The context has noted what is worth noting; the library goes on trying.
                 error => tracing::debug!(member = self.name, "the consumer reports: {error}"),
             }
+                error if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) => {
+                    return Err(of_call(&self.cluster, "joining the group", &error));
+                }
         }
     }
 
