@@ -201,7 +201,7 @@ impl KafkaCluster {
     }
 
     fn new_probe(&self) -> Result<Arc<Probe>, KafkaError> {
-        Ok(Arc::new(self.make(&settings::probe(&self.options), self.base("probe"))?))
+        Ok(Arc::new(self.make(&settings::probe(&self.options), self.base("probe").quiet())?))
     }
 
     fn keep_probe(&self, probe: Option<Arc<Probe>>) {

@@ -138,6 +138,11 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn new(book: Arc<Book>, tokens: Option<Arc<Tokens>>, name: &str) -> Base {
+    /// Whether those who ask get the reason as the error of their question: a line in the log would
+    /// say the same again.
+    quiet: bool,
+    /// How many callbacks have run.
+    callbacks: AtomicU64,
         let client = book.next.fetch_add(1, Ordering::Relaxed);
         Base {
             book,
@@ -150,9 +155,38 @@ impl Base {
     }
 
     /// To be called with every good answer of a broker: what was in the way is gone.
+            quiet: false,
+            callbacks: AtomicU64::new(0),
     pub(super) fn heard(&self) {
         self.all_down.store(false, Ordering::Relaxed);
         if self.troubled.swap(false, Ordering::Relaxed) {
+    /// For a client that is only asked: whoever asks says why there is no answer.
+    pub(super) fn quiet(mut self) -> Base {
+        self.quiet = true;
+        self
+    }
+
+    /// A callback runs.
+    pub(super) fn count(&self) {
+        self.callbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Polls, without waiting, until there is no callback to run; or for long enough.
+    pub(super) fn serve(&self, poll: impl Fn()) {
+        for _ in 0..SERVED_MAX {
+            let before = self.callbacks.load(Ordering::Relaxed);
+            poll();
+            if self.callbacks.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
+    /// How many callbacks have run.
+    pub(super) fn callbacks(&self) -> u64 {
+        self.callbacks.load(Ordering::Relaxed)
+    }
+
             self.book.lock().remove(&self.client);
             if self.book.may_say(&format!("{} healed", self.name)) {
                 tracing::info!(client = self.name, "the cluster answers again");
@@ -162,7 +196,7 @@ impl Base {
 
     /// Notes a reason that the caller found by itself.
     pub(super) fn note(&self, reason: Reason) {
-        if self.book.may_say(&reason.sentence) {
+        if !self.quiet && self.book.may_say(&reason.sentence) {
             tracing::warn!(client = self.name, "{}", reason.sentence);
         }
         self.note_quietly(reason);
@@ -209,9 +243,10 @@ impl ClientContext for Base {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
-        // A failed connection is told to the error callback as well, which says it clearly. A
-        // setting that only the other kind of client has is no mistake: all share one list.
-        let echo = matches!(fac, "FAIL" | "ERROR")
+        self.count();
+        // A failed connection is told to the error callback as well, which says it clearly, and what
+        // ends a client is the error of its next call. A setting that only the other kind of client has is no mistake: all share one list.
+        let echo = matches!(fac, "FAIL" | "ERROR" | "FATAL")
             || (fac == "CONFWARN" && line.contains("property and will be ignored by"));
         let line = self.book.scrub(line);
         match level {
@@ -236,9 +271,14 @@ impl ClientContext for Base {
         let text = self.book.scrub(text);
         match explain(code, &text, &self.book.facts) {
             // A guess is no line in the log: the reason often comes right after it.
-            Some(reason) if reason.class == Class::Silent => self.note_quietly(reason),
+            Some(reason) if answered || reason.class == Class::Silent => self.note_quietly(reason),
             Some(reason) => self.note(reason),
             None => tracing::debug!(client = self.name, "librdkafka {code:?}: {text}"),
+        // These end the call they are about, and whoever made it says so.
+        let answered = matches!(
+            code,
+            RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+        );
         }
     }
 
