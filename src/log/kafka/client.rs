@@ -54,7 +54,7 @@ impl Served for Probe {
 
     fn serve(&self, wait: Duration) {
         drop(self.poll(wait));
-        while self.poll(Duration::ZERO).is_some() {}
+        self.base().serve(|| while self.poll(Duration::ZERO).is_some() {});
     }
 }
 
@@ -65,6 +65,7 @@ impl Served for BaseProducer<Base> {
 
     fn serve(&self, wait: Duration) {
         self.poll(wait);
+        self.base().serve(|| self.poll(Duration::ZERO));
     }
 }
 

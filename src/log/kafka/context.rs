@@ -5,6 +5,7 @@
 //! `ENABLE_REFRESH_OAUTH_TOKEN = true`); a client without needs of its own uses `Base` as it is.
 //! Callbacks run only while the client is polled: **poll a new client once before its first
 //! blocking call**, or it has no token, and poll it after a failed one, or the reason stays unsaid.
+//! A poll that may not wait runs one callback and does not say so: [`Base::serve`] repeats it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -28,6 +29,9 @@ use super::token::Tokens;
 
 /// The same line is said at most this often.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// Most callbacks run in one go. With `debug` in the properties the library writes thousands of lines a
+/// second, each of which is a callback, and changes of the group stand in line behind them.
+pub(super) const SERVED_MAX: u32 = 4096;
 /// How many different lines are remembered for that.
 const SAID_MAX: usize = 256;
 
@@ -134,15 +138,15 @@ pub(super) struct Base {
     troubled: AtomicBool,
     /// Whether the library has said that no broker is reachable, since the last good answer.
     all_down: AtomicBool,
-}
-
-impl Base {
-    pub(super) fn new(book: Arc<Book>, tokens: Option<Arc<Tokens>>, name: &str) -> Base {
     /// Whether those who ask get the reason as the error of their question: a line in the log would
     /// say the same again.
     quiet: bool,
     /// How many callbacks have run.
     callbacks: AtomicU64,
+}
+
+impl Base {
+    pub(super) fn new(book: Arc<Book>, tokens: Option<Arc<Tokens>>, name: &str) -> Base {
         let client = book.next.fetch_add(1, Ordering::Relaxed);
         Base {
             book,
@@ -183,6 +187,10 @@ impl Base {
     }
 
     /// How many callbacks have run.
+    /// To be called with every good answer of a broker: what was in the way is gone.
+    pub(super) fn heard(&self) {
+        self.all_down.store(false, Ordering::Relaxed);
+        if self.troubled.swap(false, Ordering::Relaxed) {
     pub(super) fn callbacks(&self) -> u64 {
         self.callbacks.load(Ordering::Relaxed)
     }
@@ -260,6 +268,7 @@ impl ClientContext for Base {
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {
+        self.count();
         // The library's own default prints a page at every interval; nothing reads them here.
     }
 
@@ -279,6 +288,7 @@ impl ClientContext for Base {
             code,
             RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
         );
+        self.count();
         }
     }
 

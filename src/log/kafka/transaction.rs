@@ -154,7 +154,7 @@ impl Transactions {
 
     /// Runs the callbacks that wait.
     pub fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+        self.context().base.serve(|| self.producer.poll(Duration::ZERO));
     }
 
     fn slot(&self, at: TopicPartition) -> Option<usize> {
