@@ -131,6 +131,10 @@ impl<M: Members> Parts<M> {
         let counts = worker.take_counts();
         self.reporter.counts(&counts);
         let status = worker.status();
+        if counts.restores > 0 {
+            let shards: Vec<String> = status.shards.iter().map(|shard| shard.partition.to_string()).collect();
+            tracing::info!(shards = shards.join(" "), ms = counts.restore_ms, "restored");
+        }
         self.reporter.status(&status, clock::wall_ms(), &|at| self.members.end(at));
         status
     }
