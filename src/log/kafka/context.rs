@@ -155,15 +155,11 @@ impl Base {
             client,
             troubled: AtomicBool::new(false),
             all_down: AtomicBool::new(false),
+            quiet: false,
+            callbacks: AtomicU64::new(0),
         }
     }
 
-    /// To be called with every good answer of a broker: what was in the way is gone.
-            quiet: false,
-            callbacks: AtomicU64::new(0),
-    pub(super) fn heard(&self) {
-        self.all_down.store(false, Ordering::Relaxed);
-        if self.troubled.swap(false, Ordering::Relaxed) {
     /// For a client that is only asked: whoever asks says why there is no answer.
     pub(super) fn quiet(mut self) -> Base {
         self.quiet = true;
@@ -187,14 +183,14 @@ impl Base {
     }
 
     /// How many callbacks have run.
-    /// To be called with every good answer of a broker: what was in the way is gone.
-    pub(super) fn heard(&self) {
-        self.all_down.store(false, Ordering::Relaxed);
-        if self.troubled.swap(false, Ordering::Relaxed) {
     pub(super) fn callbacks(&self) -> u64 {
         self.callbacks.load(Ordering::Relaxed)
     }
 
+    /// To be called with every good answer of a broker: what was in the way is gone.
+    pub(super) fn heard(&self) {
+        self.all_down.store(false, Ordering::Relaxed);
+        if self.troubled.swap(false, Ordering::Relaxed) {
             self.book.lock().remove(&self.client);
             if self.book.may_say(&format!("{} healed", self.name)) {
                 tracing::info!(client = self.name, "the cluster answers again");
@@ -268,31 +264,31 @@ impl ClientContext for Base {
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {
-        self.count();
         // The library's own default prints a page at every interval; nothing reads them here.
     }
 
     fn error(&self, error: LibraryError, text: &str) {
+        self.count();
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if code == RDKafkaErrorCode::AllBrokersDown {
             self.all_down.store(true, Ordering::Relaxed);
         }
         let text = self.book.scrub(text);
-        match explain(code, &text, &self.book.facts) {
-            // A guess is no line in the log: the reason often comes right after it.
-            Some(reason) if answered || reason.class == Class::Silent => self.note_quietly(reason),
-            Some(reason) => self.note(reason),
-            None => tracing::debug!(client = self.name, "librdkafka {code:?}: {text}"),
         // These end the call they are about, and whoever made it says so.
         let answered = matches!(
             code,
             RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
         );
-        self.count();
+        match explain(code, &text, &self.book.facts) {
+            // A guess is no line in the log: the reason often comes right after it.
+            Some(reason) if answered || reason.class == Class::Silent => self.note_quietly(reason),
+            Some(reason) => self.note(reason),
+            None => tracing::debug!(client = self.name, "librdkafka {code:?}: {text}"),
         }
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.count();
         match self.token() {
             Some(Ok(token)) => Ok(token),
             Some(Err(sentence)) => Err(sentence.into()),
