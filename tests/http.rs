@@ -300,6 +300,15 @@ fn health_follows_the_worker() {
     served.health.assigned.store(true, Relaxed);
     served.health.restored.store(true, Relaxed);
     assert_eq!(served.ask("GET /-/ready", "", "").0, 200);
+    served.health.note_cluster(Some("no connection to kafka:9092".to_owned()));
+    let (status, answer) = served.ask("GET /readyz", "", "");
+    assert_eq!(
+        (status, answer.ends_with("[-] cluster: no connection to kafka:9092\n")),
+        (503, true),
+        "{answer}"
+    );
+    served.health.note_cluster(None);
+    assert_eq!(served.ask("GET /-/ready", "", "").0, 200);
     served.health.waiting.store(9, Relaxed);
     assert_eq!(served.ask("GET /-/ready", "", "").0, 503);
     served.health.heartbeat_ms.store(1, Relaxed);

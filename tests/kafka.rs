@@ -27,6 +27,8 @@ mod exactly_once;
 mod fleet;
 #[path = "kafka/member.rs"]
 mod member;
+#[path = "kafka/processes.rs"]
+mod processes;
 #[path = "kafka/promises.rs"]
 mod promises;
 #[path = "kafka/security.rs"]

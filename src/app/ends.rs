@@ -1,5 +1,6 @@
 //! The ends of a cluster's input partitions, asked for once a second by a thread of their own: how
-//! far behind we are is a matter of metrics and readiness, and no worker waits for it.
+//! far behind we are is a matter of metrics and readiness, and no worker waits for it. Whether there
+//! was an answer is the readiness of the cluster: of all that is asked, this is asked always.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use super::kafka_link::KafkaLink;
+use crate::ingest::health::Health;
 use crate::log::{Offset, TopicPartition};
 
 /// Time between two questions.
@@ -24,17 +26,19 @@ pub struct Ends {
 
 impl Ends {
     /// Starts to ask.
-    pub fn watch(link: &Arc<KafkaLink>) -> Ends {
+    pub fn watch(link: &Arc<KafkaLink>, health: &Arc<Health>) -> Ends {
         let known = Arc::new(Mutex::new(BTreeMap::new()));
         let (running, stopped) = bounded::<()>(0);
-        let (of_thread, link) = (Arc::clone(&known), Arc::clone(link));
+        let (of_thread, link, health) = (Arc::clone(&known), Arc::clone(link), Arc::clone(health));
         std::thread::spawn(move || {
             let topics = link.topics.input_ids();
             let at = |partition| topics.iter().map(move |topic| TopicPartition { topic: *topic, partition });
             let all: Vec<TopicPartition> = (0..link.partitions()).flat_map(at).collect();
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                // A cluster that does not answer is spoken of by those who need it.
-                let Ok(ends) = link.cluster.ends(&all, ANSWER_WAIT) else { continue };
+                // In the log a cluster that does not answer is spoken of by those who need it.
+                let answer = link.cluster.ends(&all, ANSWER_WAIT);
+                health.note_cluster(answer.as_ref().err().map(ToString::to_string));
+                let Ok(ends) = answer else { continue };
                 let ends = all.iter().zip(ends).filter_map(|(at, end)| Some((*at, end?)));
                 of_thread.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
             }

@@ -371,7 +371,7 @@ fn start_fleet(
         }
         RunningLog::Kafka(link) => {
             let cluster = Arc::clone(&link.cluster);
-            let ends = Arc::new(Ends::watch(link));
+            let ends = Arc::new(Ends::watch(link, health));
             let workers = (0..count)
                 .map(|worker| {
                     let (cluster, ends) = (Arc::clone(&cluster), Arc::clone(&ends));

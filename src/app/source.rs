@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::client::{Client, ClientError, Target};
 use super::kafka_link::{KafkaLink, LinkError};
+use super::kafka_topics::ANSWER_WAIT;
 use super::store::{LogAtRest, RunningLog};
 use crate::config::{Config, LogKind};
 use crate::ingest::OutputTopic;
@@ -54,7 +55,10 @@ impl Source {
             return Ok(Source::Running(Client::new(Target::Url(url.to_owned()))));
         }
         if config.storage.log == LogKind::Kafka {
-            return Ok(Source::Cluster(RunningLog::Kafka(Arc::new(KafkaLink::open(config)?))));
+            let link = KafkaLink::open(config)?;
+            // Whether it can be reached at all is known better here than by the first read.
+            link.cluster.connect(ANSWER_WAIT).map_err(LinkError::from)?;
+            return Ok(Source::Cluster(RunningLog::Kafka(Arc::new(link))));
         }
         let client = Client::new(Target::DataDir(data_dir.to_owned()));
         if client.get("/version").is_ok() {

@@ -73,7 +73,9 @@ impl<M: Members> Parts<M> {
             self.report(&mut worker);
             self.settings.known_epochs.clone_from(worker.config_epochs());
             let Run::Rebuild(reason) = ended else { return Ended::Stopped };
-            if let RebuildReason::Log(error @ LogError::InstanceTaken { .. }) = &*reason {
+            if let RebuildReason::Log(error @ (LogError::InstanceTaken { .. } | LogError::Denied { .. })) =
+                &*reason
+            {
                 return Ended::Failed(error.to_string());
             }
             REBUILDS.add(&[], 1);
@@ -131,6 +133,10 @@ impl<M: Members> Parts<M> {
         let counts = worker.take_counts();
         self.reporter.counts(&counts);
         let status = worker.status();
+        if counts.restores > 0 {
+            let shards: Vec<String> = status.shards.iter().map(|shard| shard.partition.to_string()).collect();
+            tracing::info!(shards = shards.join(" "), ms = counts.restore_ms, "restored");
+        }
         self.reporter.status(&status, clock::wall_ms(), &|at| self.members.end(at));
         status
     }

@@ -10,7 +10,7 @@ use super::send::TargetArgs;
 use super::{Done, Exit, Failure, Global};
 use crate::app::source::{Source, SourceError};
 use crate::ingest::OutputTopic;
-use crate::ingest::topics::Ask;
+use crate::ingest::topics::{Ask, Failure as Unreadable};
 
 /// Seconds that a following request waits for news.
 const FOLLOW_SECS: u64 = 30;
@@ -77,8 +77,10 @@ pub fn run(args: &Args, global: &Global) -> Done {
 pub fn unreadable(error: SourceError) -> Failure {
     let exit = match error {
         SourceError::Client(_) => Exit::NotReady,
-        SourceError::Log(_) | SourceError::Link(_) => Exit::LogUnavailable,
-        SourceError::Topic(_) | SourceError::Refused { .. } => Exit::Failed,
+        SourceError::Log(_) | SourceError::Link(_) | SourceError::Topic(Unreadable::Store(_)) => {
+            Exit::LogUnavailable
+        }
+        SourceError::Topic(Unreadable::Asked(_)) | SourceError::Refused { .. } => Exit::Failed,
     };
     Failure::new(exit, format!("error: {error}"))
 }

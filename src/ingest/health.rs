@@ -1,10 +1,11 @@
 //! Whether the instance lives and whether it is ready, from what the worker's thread reports.
 //!
 //! Live = the worker finished a step lately; it does not depend on the log answering. Ready =
-//! configured, assigned, state restored, caught up, not stopping.
+//! configured, the cluster (if there is one) answers, assigned, state restored, caught up, not
+//! stopping.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -31,17 +32,26 @@ pub struct Health {
     pub waiting_max: AtomicU64,
     /// Whether the instance is shutting down.
     pub stopping: AtomicBool,
+    /// Why the cluster does not answer; `None` while it does, and always without a cluster.
+    cluster: Mutex<Option<String>>,
 }
 
 /// One condition with its name and, when it does not hold, the reason.
 type Check = (&'static str, bool, String);
 
 impl Health {
+    /// The cluster answered just now, or did not and this is why.
+    pub fn note_cluster(&self, trouble: Option<String>) {
+        *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
     /// Conditions of being ready.
-    pub fn ready_checks(&self) -> [Check; 4] {
+    pub fn ready_checks(&self) -> [Check; 5] {
+        let trouble = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let waiting = self.waiting.load(Ordering::Relaxed);
         let max = self.waiting_max.load(Ordering::Relaxed);
         [
+            ("cluster", trouble.is_none(), trouble.unwrap_or_default()),
             ("assigned", self.assigned.load(Ordering::Relaxed), "no partitions are assigned yet".to_owned()),
             ("restored", self.restored.load(Ordering::Relaxed), "state is being restored".to_owned()),
             ("caught-up", waiting <= max, format!("{waiting} records wait, at most {max} may")),

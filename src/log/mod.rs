@@ -253,6 +253,13 @@ pub enum LogError {
         /// The name.
         instance: String,
     },
+    /// We may not do what every member must. The owner of the handle must end: only somebody who
+    /// changes permissions can help.
+    #[error("{sentence}")]
+    Denied {
+        /// What we may not do, and the next step.
+        sentence: String,
+    },
     /// The store itself failed; the handle must be dropped.
     #[error("the store failed: {detail}")]
     Store {

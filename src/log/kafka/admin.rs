@@ -279,7 +279,8 @@ impl KafkaCluster {
         at: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<CommittedPosition>>, KafkaError> {
-        let client = self.make_consumer(&settings::positions(self.options()), self.base("positions"))?;
+        let client =
+            self.make_consumer(&settings::positions(self.options()), self.base("positions").quiet())?;
         let mut list = TopicPartitionList::with_capacity(at.len());
         for at in at {
             list.add_partition(self.topic(*at)?, partition_number(*at)?);
@@ -309,7 +310,7 @@ impl KafkaCluster {
     pub fn try_transactions(&self, timeout: Duration) -> Result<(), KafkaError> {
         let config = settings::transactional(self.options(), "check");
         let name = config.get("transactional.id").unwrap_or_default();
-        let producer: BaseProducer<Base> = self.make(&config, self.base("check"))?;
+        let producer: BaseProducer<Base> = self.make(&config, self.base("check").quiet())?;
         let tried = self.ask("a transactional producer", name, &producer, timeout, |slice| {
             producer.init_transactions(slice)
         });

@@ -55,7 +55,7 @@ impl Served for Probe {
 
     fn serve(&self, wait: Duration) {
         drop(self.poll(wait));
-        while self.poll(Duration::ZERO).is_some() {}
+        self.base().serve(|| while self.poll(Duration::ZERO).is_some() {});
     }
 }
 
@@ -66,6 +66,7 @@ impl Served for BaseProducer<Base> {
 
     fn serve(&self, wait: Duration) {
         self.poll(wait);
+        self.base().serve(|| self.poll(Duration::ZERO));
     }
 }
 
@@ -213,7 +214,7 @@ impl KafkaCluster {
     }
 
     fn new_probe(&self) -> Result<Arc<Probe>, KafkaError> {
-        Ok(Arc::new(self.make(&settings::probe(&self.options), self.base("probe"))?))
+        Ok(Arc::new(self.make(&settings::probe(&self.options), self.base("probe").quiet())?))
     }
 
     fn keep_probe(&self, probe: Option<Arc<Probe>>) {

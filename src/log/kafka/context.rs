@@ -5,6 +5,7 @@
 //! `ENABLE_REFRESH_OAUTH_TOKEN = true`); a client without needs of its own uses `Base` as it is.
 //! Callbacks run only while the client is polled: **poll a new client once before its first
 //! blocking call**, or it has no token, and poll it after a failed one, or the reason stays unsaid.
+//! A poll that may not wait runs one callback and does not say so: [`Base::serve`] repeats it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -28,6 +29,9 @@ use super::token::Tokens;
 
 /// The same line is said at most this often.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// Most callbacks run in one go. With `debug` in the properties the library writes thousands of lines a
+/// second, each of which is a callback, and changes of the group stand in line behind them.
+pub(super) const SERVED_MAX: u32 = 4096;
 /// How many different lines are remembered for that.
 const SAID_MAX: usize = 256;
 
@@ -143,6 +147,11 @@ pub(super) struct Base {
     troubled: AtomicBool,
     /// Whether the library has said that no broker is reachable, since the last good answer.
     all_down: AtomicBool,
+    /// Whether those who ask get the reason as the error of their question: a line in the log would
+    /// say the same again.
+    quiet: bool,
+    /// How many callbacks have run.
+    callbacks: AtomicU64,
 }
 
 impl Base {
@@ -155,7 +164,36 @@ impl Base {
             client,
             troubled: AtomicBool::new(false),
             all_down: AtomicBool::new(false),
+            quiet: false,
+            callbacks: AtomicU64::new(0),
         }
+    }
+
+    /// For a client that is only asked: whoever asks says why there is no answer.
+    pub(super) fn quiet(mut self) -> Base {
+        self.quiet = true;
+        self
+    }
+
+    /// A callback runs.
+    pub(super) fn count(&self) {
+        self.callbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Polls, without waiting, until there is no callback to run; or for long enough.
+    pub(super) fn serve(&self, poll: impl Fn()) {
+        for _ in 0..SERVED_MAX {
+            let before = self.callbacks.load(Ordering::Relaxed);
+            poll();
+            if self.callbacks.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
+    /// How many callbacks have run.
+    pub(super) fn callbacks(&self) -> u64 {
+        self.callbacks.load(Ordering::Relaxed)
     }
 
     /// To be called with every good answer of a broker: what was in the way is gone.
@@ -171,7 +209,7 @@ impl Base {
 
     /// Notes a reason that the caller found by itself.
     pub(super) fn note(&self, reason: Reason) {
-        if self.book.may_say(&reason.sentence) {
+        if !self.quiet && self.book.may_say(&reason.sentence) {
             tracing::warn!(client = self.name, "{}", reason.sentence);
         }
         self.note_quietly(reason);
@@ -218,9 +256,10 @@ impl ClientContext for Base {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
-        // A failed connection is told to the error callback as well, which says it clearly. A
-        // setting that only the other kind of client has is no mistake: all share one list.
-        let echo = matches!(fac, "FAIL" | "ERROR")
+        self.count();
+        // A failed connection is told to the error callback as well, which says it clearly, and what
+        // ends a client is the error of its next call. A setting that only the other kind of client has is no mistake: all share one list.
+        let echo = matches!(fac, "FAIL" | "ERROR" | "FATAL")
             || (fac == "CONFWARN" && line.contains("property and will be ignored by"));
         let line = self.book.scrub(line);
         match level {
@@ -238,20 +277,27 @@ impl ClientContext for Base {
     }
 
     fn error(&self, error: LibraryError, text: &str) {
+        self.count();
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if code == RDKafkaErrorCode::AllBrokersDown {
             self.all_down.store(true, Ordering::Relaxed);
         }
         let text = self.book.scrub(text);
+        // These end the call they are about, and whoever made it says so.
+        let answered = matches!(
+            code,
+            RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+        );
         match explain(code, &text, &self.book.facts) {
             // A guess is no line in the log: the reason often comes right after it.
-            Some(reason) if reason.class == Class::Silent => self.note_quietly(reason),
+            Some(reason) if answered || reason.class == Class::Silent => self.note_quietly(reason),
             Some(reason) => self.note(reason),
             None => tracing::debug!(client = self.name, "librdkafka {code:?}: {text}"),
         }
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.count();
         match self.token() {
             Some(Ok(token)) => Ok(token),
             Some(Err(sentence)) => Err(sentence.into()),

@@ -13,9 +13,9 @@ use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
-use super::client::{KafkaCluster, is_transport, serve};
+use super::client::{KafkaCluster, is_transport};
 use super::closing::Closing;
-use super::context::Base;
+use super::context::SERVED_MAX;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use super::error::KafkaError;
 use super::inputs::Inputs;
@@ -59,7 +59,7 @@ struct Silence {
 /// The member of a cluster's group, with its transactions.
 pub struct KafkaLog {
     transactions: Transactions,
-    reader: Option<RangeReader<Base>>,
+    reader: Option<RangeReader>,
     queue: BatchQueue,
     inputs: Inputs,
     consumer: Arc<Closing<MemberContext>>,
@@ -137,8 +137,11 @@ impl KafkaLog {
     /// Runs the callbacks that wait and takes the errors that the consumer reports.
     fn serve(&mut self) -> Result<(), LogError> {
         self.transactions.serve();
-        loop {
+        for _ in 0..SERVED_MAX {
+            let before = self.consumer.context().base().callbacks();
             let error = match self.consumer.poll(Duration::ZERO) {
+                // A callback ran, and there may be more behind it.
+                None if self.consumer.context().base().callbacks() != before => continue,
                 None => return Ok(()),
                 Some(Err(error)) => error,
                 // Every partition is forwarded: a record here would be a hole in its batch.
@@ -148,10 +151,14 @@ impl KafkaLog {
                 LibraryError::MessageConsumptionFatal(code) => return Err(self.fatal(code)),
                 LibraryError::PartitionEOF(_) => {}
                 error if is_transport(&error) => self.silence.lost = true,
+                error if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) => {
+                    return Err(of_call(&self.cluster, "joining the group", &error));
+                }
                 // The context has noted what is worth noting; the library goes on trying.
                 error => tracing::debug!(member = self.name, "the consumer reports: {error}"),
             }
         }
+        Ok(())
     }
 
     fn fatal(&self, code: Code) -> LogError {
@@ -308,14 +315,10 @@ impl KafkaLog {
         }
     }
 
-    fn new_reader(&self) -> Result<RangeReader<Base>, LogError> {
+    fn new_reader(&self) -> Result<RangeReader, LogError> {
         let options = self.cluster.options();
         let made = self.cluster.make_consumer(&settings::reader(options), self.cluster.base("reader"));
-        let made = made.and_then(|client| {
-            // A new client has no token before its callbacks have run.
-            serve(&client);
-            RangeReader::new(client, options).ok_or_else(bad_name)
-        });
+        let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
         made.map_err(|error| misuse(&error.to_string()))
     }
 }

@@ -7,6 +7,7 @@
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 
 use super::client::{KafkaCluster, is_transport};
+use super::error::KafkaError;
 use crate::log::LogError;
 
 /// What follows from the error of a transactional call.
@@ -72,9 +73,13 @@ fn may_pass(code: Code) -> bool {
 /// The error of a call that asks or reads. `what` is asked for, in words.
 pub(super) fn of_call(cluster: &KafkaCluster, what: &str, error: &LibraryError) -> LogError {
     let passing = is_transport(error) || error.rdkafka_error_code().is_some_and(may_pass);
-    let detail = match cluster.trouble() {
-        Some(trouble) if passing => format!("{what}: {}", trouble.sentence),
-        _ => cluster.failed(what, error, what).to_string(),
+    if passing && let Some(trouble) = cluster.trouble() {
+        return LogError::Unavailable { detail: format!("{what}: {}", trouble.sentence) };
+    }
+    let of_group = error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed);
+    let detail = match cluster.failed(what, error, if of_group { &cluster.options().group } else { what }) {
+        KafkaError::Denied { sentence } if of_group => return LogError::Denied { sentence },
+        failed => failed.to_string(),
     };
     if passing { LogError::Unavailable { detail } } else { LogError::Store { detail } }
 }

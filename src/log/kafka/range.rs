@@ -10,11 +10,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaOptions;
+use super::client::{Probe, serve};
 use super::closing::Closing;
+use super::context::Base;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use crate::clock;
 use crate::log::{Offset, ReadRange, TopicId, TopicPartition};
@@ -56,19 +58,21 @@ struct Standing {
 
 /// A sequential reader of committed records. Its consumer must have no group, and
 /// `auto.offset.reset` = `error`, `enable.partition.eof` = `true`.
-pub(super) struct RangeReader<C: ConsumerContext + 'static> {
+pub(super) struct RangeReader {
     ready: VecDeque<Message>,
     queue: BatchQueue,
     standing: Option<Standing>,
     known: Vec<TopicId>,
     names: Vec<String>,
     notices: Vec<Notice>,
-    consumer: Arc<Closing<C>>,
+    consumer: Arc<Closing<Base>>,
 }
 
-impl<C: ConsumerContext + 'static> RangeReader<C> {
+impl RangeReader {
     /// A reader over all topics of `options`; `None` if one of their names cannot be one.
-    pub fn new(consumer: Closing<C>, options: &KafkaOptions) -> Option<RangeReader<C>> {
+    pub fn new(consumer: Closing<Base>, options: &KafkaOptions) -> Option<RangeReader> {
+        // The first callback brings the token, without which the first question is never answered.
+        serve(&consumer);
         let consumer = Arc::new(consumer);
         let topics: Vec<TopicId> =
             (0..options.topics.len()).map_while(|i| u16::try_from(i).ok()).map(TopicId).collect();
@@ -85,7 +89,7 @@ impl<C: ConsumerContext + 'static> RangeReader<C> {
     }
 
     /// The client that reads.
-    pub fn consumer(&self) -> &BaseConsumer<C> {
+    pub fn consumer(&self) -> &Probe {
         &self.consumer
     }
 
@@ -165,7 +169,7 @@ impl<C: ConsumerContext + 'static> RangeReader<C> {
     /// Takes what has come, and what the library says beside it.
     fn pull(&mut self, wait: Duration) {
         // Serves logs, errors and tokens; they reach the context.
-        drop(self.consumer.poll(Duration::ZERO));
+        serve(&self.consumer);
         if self.ready.len() >= TAKE {
             return;
         }
@@ -194,7 +198,7 @@ impl<C: ConsumerContext + 'static> RangeReader<C> {
     }
 }
 
-impl<C: ConsumerContext + 'static> Drop for RangeReader<C> {
+impl Drop for RangeReader {
     fn drop(&mut self) {
         // Waits for the library's own thread.
         let _watched = self.consumer.guard("the end of reading a range");

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use crate::log::{Offset, ReadRange, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 use super::admin::partition_number;
-use super::client::{KafkaCluster, is_transport, serve};
+use super::client::{KafkaCluster, is_transport};
 use super::context::Base;
 use super::drain::KafkaBatch;
 use super::error::KafkaError;
@@ -25,7 +25,7 @@ const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A reader of committed records.
 pub struct KafkaReader {
-    range: RangeReader<Base>,
+    range: RangeReader,
     /// Topics that were seen to be there and ours to read.
     seen: Vec<TopicId>,
     cluster: Arc<KafkaCluster>,
@@ -35,8 +35,6 @@ impl KafkaCluster {
     /// A reader of committed records.
     pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
         let consumer = self.make_consumer(&settings::reader(self.options()), self.base("reader"))?;
-        // The first callback is the one for the token.
-        serve(&consumer);
         let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {
             setting: "kafka.topics".to_owned(),
             detail: "one of the names cannot be the name of a topic".to_owned(),

@@ -102,6 +102,7 @@ impl ConsumerContext for MemberContext {
         what: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        self.base.count();
         let leaving = self.leaving.load(Ordering::SeqCst);
         let (happening, answer) = if leaving {
             // The group's client waits for this word before it ends. It must be said only where it

@@ -122,6 +122,8 @@ pub(super) struct Transactions {
     /// Partitions written to by the open transaction.
     touched: Vec<usize>,
     ended: Option<Instant>,
+    /// The name under which they are fenced.
+    name: String,
     cluster: Arc<KafkaCluster>,
 }
 
@@ -135,11 +137,13 @@ impl Transactions {
             failed: Mutex::default(),
             lost: AtomicU64::new(0),
         };
+        let settings = settings::transactional(options, worker);
         Ok(Transactions {
-            producer: cluster.make(&settings::transactional(options, worker), context)?,
+            producer: cluster.make(&settings, context)?,
             stage: Stage::New,
             touched: Vec::new(),
             ended: None,
+            name: settings.get("transactional.id").unwrap_or_default().to_owned(),
             cluster: Arc::clone(cluster),
         })
     }
@@ -150,7 +154,7 @@ impl Transactions {
 
     /// Runs the callbacks that wait.
     pub fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+        self.context().base.serve(|| self.producer.poll(Duration::ZERO));
     }
 
     fn slot(&self, at: TopicPartition) -> Option<usize> {
@@ -177,10 +181,18 @@ impl Transactions {
             self.stage = Stage::Dead;
         }
         let reason = self.context().base.trouble().map(|trouble| trouble.sentence);
-        let text = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        let about = match error.rdkafka_error_code() {
+            Some(Code::GroupAuthorizationFailed) => &self.cluster.options().group,
+            _ => &self.name,
+        };
         let detail = match (verdict, reason) {
             (Verdict::Retry, Some(reason)) => reason,
-            _ => self.cluster.failed(what, error, &text).to_string(),
+            _ => match self.cluster.failed(what, error, about) {
+                KafkaError::Denied { sentence } if verdict == Verdict::Broken => {
+                    return LogError::Denied { sentence };
+                }
+                failed => failed.to_string(),
+            },
         };
         of_verdict(verdict, detail)
     }
