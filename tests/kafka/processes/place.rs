@@ -110,10 +110,15 @@ impl Place {
         let names: String = kinds.iter().map(|kind| format!("    {kind}: {input}\n")).collect();
         let group =
             if self.kafka.contains("group: ") { String::new() } else { format!("  group: {}\n", self.name) };
-        let timeouts = if self.kafka.contains("session_timeout: ") { "" } else { "  session_timeout: 6s\n" };
+        let mut timeouts = String::new();
+        for (key, value) in [("session_timeout", "6s"), ("transaction_timeout", "4s")] {
+            if !self.kafka.contains(key) {
+                timeouts.push_str(&format!("  {key}: {value}\n"));
+            }
+        }
         let text = format!(
             "storage:\n  log: kafka\nkafka:\n  brokers: {}\n  instance: {instance}\n  partitions: {PARTITIONS}\n  \
-             replication: 1\n  transaction_timeout: 4s\n{timeouts}{group}{}topics:\n  prefix: {}\n  names:\n{names}\
+             replication: 1\n{timeouts}{group}{}topics:\n  prefix: {}\n  names:\n{names}\
              clock:\n  lateness: 0s\nprivacy:\n  person_key_file: {}\n",
             self.brokers,
             self.kafka,
