@@ -248,6 +248,8 @@ impl KafkaCluster {
             client.serve(Duration::ZERO);
             let now = clock::monotonic();
             if !is_transport(&error) {
+                // What a broker said while it started is kept by the client, not by a new one.
+                self.keep_probe(None);
                 return Err(self.failed(what, &error, name));
             }
             if now >= deadline || patience.is_over(client.base(), now) {

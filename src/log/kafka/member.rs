@@ -164,6 +164,10 @@ impl KafkaLog {
     fn fatal(&self, code: Code) -> LogError {
         let options = self.cluster.options();
         match code {
+            // A successor of the same name is let in, or meets whoever has the name by now.
+            Code::FencedInstanceId if self.consumer.context().session_ended() => {
+                LogError::Fenced { detail: "our session in the group had ended".to_owned() }
+            }
             Code::FencedInstanceId | Code::UnreleasedInstanceId => {
                 LogError::InstanceTaken { instance: options.instance.clone() }
             }

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
-use super::client::{KafkaCluster, Probe, serve};
+use super::client::{KafkaCluster, Probe, is_transport, serve};
 use super::error::KafkaError;
 use super::outcome::{misuse, of_call};
 use super::settings;
@@ -134,7 +134,15 @@ fn ends(client: &Probe, names: &[String], at: &[TopicPartition]) -> Vec<(TopicPa
         // The end is always a place that can be asked for.
         let _ = place.map(|(name, partition)| list.add_partition_offset(name, partition, Place::End));
     }
-    let Ok(list) = client.offsets_for_times(list, ENDS_WAIT) else { return Vec::new() };
+    let list = match client.offsets_for_times(list, ENDS_WAIT) {
+        Ok(list) => list,
+        Err(error) => {
+            if !is_transport(&error) {
+                refresh(client, names, at);
+            }
+            return Vec::new();
+        }
+    };
     client.context().heard();
     let found = list.elements();
     let found = found.iter().filter_map(|one| {
@@ -147,4 +155,16 @@ fn ends(client: &Probe, names: &[String], at: &[TopicPartition]) -> Vec<(TopicPa
         }
     });
     found.collect()
+}
+
+/// A broker that has just started may not know its topics yet, and the library keeps such an answer
+/// for a quarter of an hour unless it is asked again.
+fn refresh(client: &Probe, names: &[String], at: &[TopicPartition]) {
+    let mut topics: Vec<u16> = at.iter().map(|at| at.topic.0).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    for name in topics.iter().filter_map(|topic| names.get(usize::from(*topic))) {
+        // Without an answer it is asked for again with the next question.
+        drop(client.client().fetch_metadata(Some(name), ENDS_WAIT));
+    }
 }

@@ -42,11 +42,18 @@ pub(super) struct MemberContext {
     base: Base,
     inbox: Mutex<VecDeque<Happening>>,
     leaving: AtomicBool,
+    /// Whether our session has ended since the last assignment.
+    session_ended: AtomicBool,
 }
 
 impl MemberContext {
     pub fn new(base: Base) -> MemberContext {
-        MemberContext { base, inbox: Mutex::default(), leaving: AtomicBool::new(false) }
+        MemberContext {
+            base,
+            inbox: Mutex::default(),
+            leaving: AtomicBool::new(false),
+            session_ended: AtomicBool::new(false),
+        }
     }
 
     pub fn base(&self) -> &Base {
@@ -70,6 +77,13 @@ impl MemberContext {
         self.lock().iter().any(|happening| !matches!(happening, Happening::Assigned { .. }))
     }
 
+    /// Whether our session has ended since the last assignment. The library then beats its heart on
+    /// without the number it was given, which brokers that still know that number take for another
+    /// process of our name.
+    pub fn session_ended(&self) -> bool {
+        self.session_ended.load(Ordering::SeqCst)
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<Happening>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,6 +93,9 @@ impl ClientContext for MemberContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
+        if fac == "SESSTMOUT" {
+            self.session_ended.store(true, Ordering::SeqCst);
+        }
         self.base.log(level, fac, line);
     }
 
@@ -112,6 +129,7 @@ impl ConsumerContext for MemberContext {
             let given = partitions.elements();
             let given = given.iter().map(|one| (one.topic().to_owned(), one.partition())).collect();
             let group = consumer.group_metadata();
+            self.session_ended.store(false, Ordering::SeqCst);
             (Happening::Assigned { given, group }, consumer.assign(&TopicPartitionList::new()))
         } else if consumer.assignment_lost() {
             (Happening::Lost, Ok(()))
