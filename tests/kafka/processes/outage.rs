@@ -12,7 +12,8 @@ fn an_instance_waits_for_its_cluster_and_survives_its_absence() {
     let mut broker = Broker::start(Options::plain());
     broker.stop();
     let address = broker.bootstrap(Listener::Plain);
-    let place = Place::new(&address, "outage");
+    // Shorter than the outage: the group must let its member in again.
+    let place = Place::new(&address, "outage").kafka("session_timeout: 3s").kafka("transaction_timeout: 2s");
     let instance = place.start("one");
     let line = instance.lines.wait("waiting for the cluster");
     assert!(line.contains(&format!("no connection to {address}")), "{line}");
