@@ -93,6 +93,9 @@ impl Prober {
         let partition = i32::try_from(at.partition).unwrap_or(i32::MAX);
         let answer = self.client.fetch_watermarks(name, partition, BOUNDS_WAIT);
         serve(&self.client);
+        if answer.as_ref().is_err_and(|error| !is_transport(error)) {
+            refresh(&self.client, &options.topics, &[at]);
+        }
         let (start, end) = answer
             .map_err(|error| of_call(&self.cluster, &format!("the bounds of {name}/{partition}"), &error))?;
         self.client.context().heard();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 
+use crate::clock;
 use crate::log::{Offset, ReadRange, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 use super::admin::partition_number;
@@ -20,6 +21,8 @@ use super::settings;
 
 /// Longest wait for the news whether a trouble is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Pause before a partition that has no leader is asked for again.
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for the bounds of a partition.
 const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,17 +54,21 @@ impl KafkaReader {
         let partition = partition_number(at)?;
         let what = format!("the bounds of {name}/{partition}");
         let consumer = self.range.consumer();
-        let bounds = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
-            consumer.client().fetch_watermarks(name, partition, slice)
-        });
-        // The library has one error for a partition that is missing and one that is not ours to see.
-        let (start, end) = match bounds {
-            Err(KafkaError::Call { .. }) => {
-                return Err(self.look_at(at, name, BOUNDS_TIMEOUT).err().unwrap_or_else(|| {
-                    KafkaError::Call { what, detail: "no answer of its leader".to_owned() }
-                }));
+        let deadline = clock::monotonic() + BOUNDS_TIMEOUT;
+        let (start, end) = loop {
+            let bounds = self.cluster.ask(&what, name, consumer, BOUNDS_TIMEOUT, |slice| {
+                consumer.client().fetch_watermarks(name, partition, slice)
+            });
+            match bounds {
+                // The library has one error for a partition that is missing, one that is not ours to
+                // see and one that has no leader yet. Looking tells, and makes it forget the last.
+                Err(KafkaError::Call { .. }) => self.look_at(at, name, BOUNDS_TIMEOUT)?,
+                bounds => break bounds?,
             }
-            bounds => bounds?,
+            if clock::monotonic() >= deadline {
+                return Err(KafkaError::Call { what, detail: "no answer of its leader".to_owned() });
+            }
+            clock::pause(LEADER_PAUSE);
         };
         Ok(Watermarks { start: u64::try_from(start).unwrap_or(0), end: u64::try_from(end).unwrap_or(0) })
     }

@@ -17,10 +17,8 @@ use crate::process::{Process, accountpulse};
 pub const PARTITIONS: u32 = 4;
 /// How many topics there are: one input, four outputs.
 pub const TOPICS: usize = 5;
-/// Questions before a test gives up to wait; each takes about a millisecond.
-const TRIES: usize = 30_000;
-/// Longest wait for a line. It only keeps a test from waiting for ever.
-const LINE_WAIT: Duration = Duration::from_secs(90);
+/// Longest wait for a line or an answer. It only keeps a test from waiting for ever.
+const LONGEST: Duration = Duration::from_secs(90);
 
 /// See the module.
 pub struct Place {
@@ -219,12 +217,14 @@ impl Instance<'_> {
 
     /// Asks for a condition of readiness until it reads so.
     pub fn until(&self, status: u16, part: &str) {
-        let holds = |_| {
+        let began = clock::monotonic();
+        loop {
             let (found, said) = self.process.get("/readyz?verbose");
-            found == status && said.contains(part)
-        };
-        let now = || self.process.get("/readyz?verbose").1;
-        assert!((0..TRIES).any(holds), "{}{}", now(), self.lines.text());
+            if found == status && said.contains(part) {
+                return;
+            }
+            assert!(clock::monotonic().duration_since(began) < LONGEST, "{said}{}", self.lines.text());
+        }
     }
 
     /// Sends an event over HTTP.
@@ -293,7 +293,7 @@ impl Lines {
         let is_it = |line: &&String| line.contains(part);
         let found = self.found.lock().unwrap();
         let waits = |(lines, ended): &mut (Vec<String>, bool)| !*ended && !lines.iter().any(|l| is_it(&l));
-        let (found, _) = self.more.wait_timeout_while(found, LINE_WAIT, waits).unwrap();
+        let (found, _) = self.more.wait_timeout_while(found, LONGEST, waits).unwrap();
         let line = found.0.iter().find(is_it).cloned();
         drop(found);
         line.unwrap_or_else(|| panic!("no line with {part:?} in:\n{}", self.text()))
@@ -301,7 +301,7 @@ impl Lines {
 
     fn wait_for_end(&self) {
         let found = self.found.lock().unwrap();
-        drop(self.more.wait_timeout_while(found, LINE_WAIT, |(_, ended)| !*ended).unwrap());
+        drop(self.more.wait_timeout_while(found, LONGEST, |(_, ended)| !*ended).unwrap());
     }
 
     /// How many lines have this in them.
