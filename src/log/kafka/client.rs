@@ -289,12 +289,7 @@ impl KafkaCluster {
         })
     }
 
-    /// The error of a code that is about access.
-    pub(super) fn denied(&self, code: RDKafkaErrorCode, name: &str) -> Option<KafkaError> {
-        denied(code, name, self.book.facts())
-    }
-
-    /// The same as a sentence.
+    /// The sentence of a code that is about access.
     pub(super) fn access(&self, code: RDKafkaErrorCode, name: &str) -> Option<String> {
         access(code, name, self.book.facts())
     }

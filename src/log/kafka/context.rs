@@ -257,9 +257,10 @@ impl ClientContext for Base {
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
         self.count();
-        // A failed connection is told to the error callback as well, which says it clearly, and what
-        // ends a client is the error of its next call. A setting that only the other kind of client has is no mistake: all share one list.
-        let echo = matches!(fac, "FAIL" | "ERROR" | "FATAL")
+        // A failed connection is told to the error callback as well, which says it clearly; what ends a
+        // client or a transaction is the error of its next call. A setting that only the other kind of
+        // client has is no mistake: all share one list.
+        let echo = matches!(fac, "FAIL" | "ERROR" | "FATAL" | "ADDPARTS" | "TXNERR")
             || (fac == "CONFWARN" && line.contains("property and will be ignored by"));
         let line = self.book.scrub(line);
         match level {

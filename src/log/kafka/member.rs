@@ -282,11 +282,21 @@ impl KafkaLog {
                 self.silence.lost = true;
                 return;
             }
-            _ => Some(match of_call(&self.cluster, "reading the input", &error) {
-                LogError::Store { .. } => misuse(&format!("reading the input failed: {detail}")),
-                passing => passing,
-            }),
+            _ => Some(self.no_access(code, at).unwrap_or_else(|| {
+                match of_call(&self.cluster, "reading the input", &error) {
+                    LogError::Store { .. } => misuse(&format!("reading the input failed: {detail}")),
+                    passing => passing,
+                }
+            })),
         };
+    }
+
+    /// The error of reading what we may not read.
+    fn no_access(&self, code: Code, at: Option<TopicPartition>) -> Option<LogError> {
+        let name = at.and_then(|at| self.cluster.options().name(at)).unwrap_or("that we read");
+        let of_topic = code == Code::TopicAuthorizationFailed;
+        let sentence = self.cluster.access(code, name).filter(|_| of_topic)?;
+        Some(LogError::Denied { sentence })
     }
 
     fn out_of_range(&self, at: TopicPartition, offset: Offset) -> LogError {

@@ -54,16 +54,27 @@ pub(super) struct ProducerContext {
     base: Base,
     /// Newest acknowledged offset by partition; -1 for none.
     newest: Vec<AtomicI64>,
-    /// The first record that was not acknowledged.
-    failed: Mutex<Option<Code>>,
+    /// Why the first record that was not acknowledged was not, and its index into `newest`.
+    failed: Mutex<Option<(Code, usize)>>,
     /// How often the connection was lost.
     lost: AtomicU64,
+    /// The topic that we may not write to, of which only a line of the library's log speaks.
+    closed: Mutex<Option<String>>,
+}
+
+/// The topic in a line of the library about a partition that a transaction may not write to.
+fn closed_topic(fac: &str, line: &str) -> Option<String> {
+    let denied = fac == "ADDPARTS" && line.ends_with("Topic authorization failed");
+    line.split('"').nth(1).filter(|_| denied).map(str::to_owned)
 }
 
 impl ClientContext for ProducerContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
+        if let Some(topic) = closed_topic(fac, line) {
+            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(topic);
+        }
         self.base.log(level, fac, line);
     }
 
@@ -96,7 +107,7 @@ impl LibraryContext for ProducerContext {
             }
             Err((error, _)) => {
                 let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                failed.get_or_insert(error.rdkafka_error_code().unwrap_or(Code::Unknown));
+                failed.get_or_insert((error.rdkafka_error_code().unwrap_or(Code::Unknown), slot));
             }
         }
     }
@@ -136,6 +147,7 @@ impl Transactions {
             newest: (0..options.topics.len() * partitions).map(|_| AtomicI64::new(-1)).collect(),
             failed: Mutex::default(),
             lost: AtomicU64::new(0),
+            closed: Mutex::default(),
         };
         let settings = settings::transactional(options, worker);
         Ok(Transactions {
@@ -315,23 +327,44 @@ impl Transactions {
         let failed = *self.context().failed.lock().unwrap_or_else(PoisonError::into_inner);
         match failed {
             None => Ok(Drain::Done),
-            Some(code) => Err(self.undelivered(code)),
+            Some((code, slot)) => Err(self.undelivered(code, slot)),
         }
     }
 
+    /// Why the open transaction failed: the library says it to any call that is out of place.
+    fn cause(&self) -> Option<Code> {
+        self.producer.begin_transaction().err()?.rdkafka_error_code()
+    }
+
     /// A record was refused.
-    fn undelivered(&mut self, code: Code) -> LogError {
-        let _watched = self.cluster.guard("looking for a fatal error");
+    fn undelivered(&mut self, code: Code, slot: usize) -> LogError {
+        let _watched = self.cluster.guard("looking for the cause of a failure");
+        // Records of a transaction that has failed are taken back, which is no reason by itself.
+        let taken_back = matches!(code, Code::PurgeQueue | Code::PurgeInflight);
+        let code = if taken_back { self.cause().unwrap_or(code) } else { code };
+        self.serve();
+        let closed = self.context().closed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let fatal = self.producer.client().fatal_error();
         let fenced = is_fenced(code) || fatal.as_ref().is_some_and(|(code, _)| is_fenced(*code));
-        let name = "a topic we write to";
-        let reason = self.cluster.denied(code, name).map_or_else(|| code.to_string(), |e| e.to_string());
-        let detail = format!("a record was not accepted: {reason}");
+        let options = self.cluster.options();
+        let partitions = usize::try_from(options.partitions).unwrap_or(1).max(1);
+        let name = options.topics.get(slot / partitions).cloned();
+        let name = closed.filter(|_| taken_back).or(name).unwrap_or_default();
         if fenced {
             self.stage = Stage::Dead;
-            return LogError::Fenced { detail };
+            return LogError::Fenced { detail: format!("a record for {name} was not accepted: {code}") };
         }
-        LogError::AbortRequired { detail }
+        match self.cluster.access(code, &name) {
+            Some(sentence) => {
+                // Readers of the other partitions must not wait for its end; the producer is given up.
+                drop(self.abort());
+                self.stage = Stage::Dead;
+                LogError::Denied { sentence }
+            }
+            None => {
+                LogError::AbortRequired { detail: format!("a record for {name} was not accepted: {code}") }
+            }
+        }
     }
 
     pub fn last_sent(&self, at: TopicPartition) -> Option<Offset> {
@@ -429,5 +462,20 @@ impl Transactions {
                 Err(failure)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closed_topic;
+
+    #[test]
+    fn the_topic_that_is_closed_is_read_from_the_librarys_line() {
+        let line =
+            "[thrd:main]: TxnCoordinator/1: Failed to add partition \"a.b.v1\" [2] to transaction: Broker: ";
+        let of = |fac, end| closed_topic(fac, &format!("{line}{end}"));
+        assert_eq!(of("ADDPARTS", "Topic authorization failed").as_deref(), Some("a.b.v1"));
+        assert_eq!(of("ADDPARTS", "Operation not attempted"), None);
+        assert_eq!(of("TXNERR", "Topic authorization failed"), None);
     }
 }

@@ -138,7 +138,20 @@ impl Place {
     /// Runs a command to its end.
     pub fn ask(&self, instance: &str, args: &[&str]) -> Said {
         let began = clock::monotonic();
-        let output = self.command(instance, args).output().unwrap();
+        let mut command = self.command(instance, args);
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that does not end is ended, so that a test fails and does not wait for ever.
+        let pid = child.id().to_string();
+        let (ended, still) = std::sync::mpsc::channel::<()>();
+        let guard = std::thread::spawn(move || {
+            if still.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                Command::new("kill").args(["-9", &pid]).status().unwrap();
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        guard.join().unwrap();
         let took = clock::monotonic().duration_since(began);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let said =

@@ -106,6 +106,37 @@ fn what_waiting_cannot_heal_is_one_sentence_and_an_end() {
 }
 
 #[test]
+fn a_right_that_only_the_work_needs_ends_an_instance_too() {
+    let plain = broker().bootstrap(Listener::Plain);
+    Place::new(&plain, "readonly").expect(0, "one", &["topics", "create"]);
+    Place::new(&plain, "open-half").input("writeonly.v1").expect(0, "one", &["topics", "create"]);
+    let ca = path(&broker().certificates().ca);
+    let pairs = [
+        ("protocol", "sasl_ssl"),
+        ("ca_file", ca),
+        ("mechanism", "scram-sha-512"),
+        ("username", "alice"),
+        ("password", PASSWORD),
+    ];
+    let at = |name: &str| Place::new(&broker().bootstrap(Listener::Scram), name).kafka(&security(&pairs));
+    let no_write = (at("readonly").group("open-readonly"), "has no access to the topic readonly.");
+    let no_read = (at("open-half").input("writeonly.v1"), "has no access to the topic writeonly.v1");
+    std::thread::scope(|scope| {
+        for (place, sentence) in [no_write, no_read] {
+            scope.spawn(move || {
+                let data = place.file("data");
+                let said = place.ask("one", &["run", "--listen", "127.0.0.1:0", "--data", path(&data)]);
+                assert_eq!(said.code, Some(69), "{}", said.err);
+                let told: Vec<&str> = said.err.lines().filter(|line| line.contains(sentence)).collect();
+                assert!(told.len() == 1 && told[0].starts_with("error: user \"alice\""), "{}", said.err);
+                // It worked until then, and once is enough.
+                assert!(!said.err.contains("starts again"), "{}", said.err);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_port_where_nobody_listens_ends_commands_and_an_instance_waits() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let place = Place::new(&closed.to_string(), "nowhere");

@@ -33,6 +33,11 @@ pub fn broker() -> &'static Broker {
                 let broker = &broker;
                 scope.spawn(move || broker.allow("*", "all", resource));
             }
+            // Rights to see and to do the one half: what is missing shows in the work alone.
+            for (operation, resource) in [("read", "topic readonly*"), ("write", "topic writeonly*")] {
+                let broker = &broker;
+                scope.spawn(move || broker.allow("*", operation, resource));
+            }
         });
         broker
     })

@@ -181,7 +181,10 @@ impl Log for KafkaLog {
             Ok(range) => Ok(range),
             Err(RangeError::OutOfRange { offset }) => Err(self.out_of_range(at, offset)),
             Err(RangeError::Failed { code, .. }) => {
-                Err(of_call(&self.cluster, "reading a range", &LibraryError::MessageConsumption(code)))
+                let error = LibraryError::MessageConsumption(code);
+                Err(self
+                    .no_access(code, Some(at))
+                    .unwrap_or_else(|| of_call(&self.cluster, "reading a range", &error)))
             }
         }
     }
