@@ -256,3 +256,54 @@ fn a_member_that_leaves_in_the_middle_of_a_revocation_holds_nothing_up() {
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
 }
+
+/// More than the slow reader below takes in the time of several questions for ends.
+const BACKLOG: u64 = 400_000;
+/// Attempts before the test gives up; the first is enough unless the machine stands still.
+const ROUNDS: usize = 3;
+
+/// Work, so that records come in faster than they are read and no poll is without any.
+fn labour(batch: &impl RecordBatch) -> u32 {
+    let mut sum = 0_u32;
+    for index in 0..batch.len() {
+        let value = batch.get(index).value.unwrap_or_default();
+        for _ in 0..60 {
+            sum = value.iter().fold(sum, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
+        }
+    }
+    sum
+}
+
+#[test]
+fn the_silence_of_one_topic_is_heard_while_another_has_a_backlog() {
+    let cluster = Cluster::with(&["busy", "quiet"], 1, &[]);
+    let (busy, quiet) = (at(INPUTS[0], 0), at(INPUTS[1], 0));
+    for _ in 0..BACKLOG / 20_000 {
+        cluster.append_all((0..20_000).map(|_| (busy, "x".repeat(100))));
+    }
+    let mut log = cluster.member();
+    assignment(&mut log);
+    let heard_in_time = |log: &mut KafkaLog| {
+        log.assign(&[(busy, 0), (quiet, 0)]).unwrap();
+        let (mut position, mut first) = (0, None);
+        while position < BACKLOG {
+            match log.poll(WAIT).unwrap() {
+                Polled::Records(batch) => {
+                    first.get_or_insert_with(clock::monotonic);
+                    position = batch.get(batch.len() - 1).offset + 1;
+                    std::hint::black_box(labour(&batch));
+                }
+                // Asked before the first record came it proves nothing about the time after.
+                Polled::Drained { at, asked_ms_ago, .. } if at == quiet => {
+                    let since = first.map(|first| clock::monotonic().duration_since(first).as_millis());
+                    if since.is_some_and(|since| asked_ms_ago < since as i64) {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
+    };
+    assert!((0..ROUNDS).any(|_| heard_in_time(&mut log)), "silence was heard only after the backlog");
+}
