@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accountpulse::clock::monotonic;
-use accountpulse::log::local::{AppendRecord, LocalOptions, LocalStore, LocalTopic, TopicKind};
+use accountpulse::log::local::{LocalOptions, LocalStore, LocalTopic, TopicKind};
 use accountpulse::log::{
-    CommitOutcome, CommittedPosition, Log, OutRecord, Polled, RecordBatch, TopicId, TopicPartition,
+    AppendRecord, CommitOutcome, CommittedPosition, Log, OutRecord, Polled, RecordBatch, TopicId,
+    TopicPartition,
 };
 
 const RECORDS: usize = 400_000;

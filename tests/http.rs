@@ -41,7 +41,14 @@ impl Outputs for Memory {
     fn bounds(&self, _: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError> {
         Ok(vec![(0, self.risks.lock().unwrap().len() as u64)])
     }
-    fn read(&self, _: OutputTopic, _: u32, from: u64, _: usize) -> Result<(Vec<Stored>, u64), StoreError> {
+    fn read(
+        &self,
+        _: OutputTopic,
+        _: u32,
+        _: (u64, u64),
+        from: u64,
+        _: usize,
+    ) -> Result<(Vec<Stored>, u64), StoreError> {
         let risks = self.risks.lock().unwrap();
         Ok((risks[(from as usize).min(risks.len())..].to_vec(), risks.len() as u64))
     }

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::store::RunningLog;
 use crate::engine::partition::partition_of;
 use crate::ingest::StoreError;
-use crate::log::TopicPartition;
-use crate::log::local::AppendRecord;
+use crate::log::{AppendRecord, TopicPartition};
 use crate::simulate::{Company, CompanyOptions, SimEvent};
 
 const FILE: &str = "demo.json";

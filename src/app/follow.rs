@@ -101,8 +101,9 @@ impl Follower {
 
 fn read(log: &RunningLog, next: &mut [u64], watcher: &mut Watcher) -> Result<usize, StoreError> {
     let mut count = 0;
-    for (partition, position) in (0u32..).zip(next) {
-        let (records, after) = log.read(OutputTopic::Risks, partition, *position, READ_BYTES)?;
+    let bounds = log.bounds(OutputTopic::Risks)?;
+    for ((partition, position), bounds) in (0u32..).zip(next).zip(bounds) {
+        let (records, after) = log.read(OutputTopic::Risks, partition, bounds, *position, READ_BYTES)?;
         *position = after;
         for value in records.iter().filter_map(|record| record.value.as_deref()) {
             // Written by this very program; what it cannot read it does not show.
@@ -115,7 +116,7 @@ fn read(log: &RunningLog, next: &mut [u64], watcher: &mut Watcher) -> Result<usi
 }
 
 /// Written by this very program, in either encoding; what it cannot read it does not count.
-fn news(value: &[u8]) -> Option<RiskNews> {
+pub fn news(value: &[u8]) -> Option<RiskNews> {
     let json = json_twin(RecordKind::Risk, value).ok()?;
     serde_json::from_slice(&json).ok()
 }

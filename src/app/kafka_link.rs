@@ -12,11 +12,10 @@ use super::topics::TopicTable;
 use crate::config::{Config, KafkaSecurity, PasswordMechanism, SaslSettings, Secret};
 use crate::ingest::{OutputTopic, Stored};
 use crate::log::kafka::{
-    KafkaAppend, KafkaAppender, KafkaBatch, KafkaCluster, KafkaError, KafkaOptions, KafkaReader, Sasl,
-    Security, TokenSource,
+    KafkaAppender, KafkaBatch, KafkaCluster, KafkaError, KafkaOptions, KafkaReader, Sasl, Security,
+    TokenSource,
 };
-use crate::log::local::AppendRecord;
-use crate::log::{Offset, TopicPartition, Watermarks};
+use crate::log::{AppendRecord, Offset, TopicPartition, Watermarks};
 
 /// Longest time for one write of ingest or of a command.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -109,14 +108,7 @@ impl KafkaLink {
                 None => Arc::clone(slot.insert(Arc::new(self.cluster.appender()?))),
             }
         };
-        let convert = |record: AppendRecord| KafkaAppend {
-            at: record.at,
-            key: record.key,
-            value: record.value,
-            headers: record.headers,
-            timestamp_ms: record.timestamp_ms,
-        };
-        appender.append(records.into_iter().map(convert).collect(), APPEND_TIMEOUT)
+        appender.append(records, APPEND_TIMEOUT)
     }
 }
 

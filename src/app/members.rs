@@ -1,5 +1,7 @@
 //! Where the workers of an instance get their log handles, and what they wait for between steps.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +15,11 @@ use crate::log::{Log, Offset, TopicPartition};
 pub trait Members: Send + 'static {
     /// Their kind of log.
     type Log: Log;
+    /// Why there is no handle to be had.
+    type Error: Display;
 
     /// A fresh handle.
-    fn member(&self) -> Result<Self::Log, KafkaError>;
+    fn member(&self) -> Result<Self::Log, Self::Error>;
 
     /// A number that changes whenever the log has something new; taken before a step.
     fn changes(&self) -> u64;
@@ -29,8 +33,9 @@ pub trait Members: Send + 'static {
 
 impl Members for Arc<LocalStore> {
     type Log = LocalLog;
+    type Error = Infallible;
 
-    fn member(&self) -> Result<LocalLog, KafkaError> {
+    fn member(&self) -> Result<LocalLog, Infallible> {
         Ok(LocalStore::member(self))
     }
 
@@ -60,6 +65,7 @@ pub struct ClusterMembers {
 
 impl Members for ClusterMembers {
     type Log = KafkaLog;
+    type Error = KafkaError;
 
     fn member(&self) -> Result<KafkaLog, KafkaError> {
         self.cluster.member(self.worker)

@@ -12,8 +12,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::ingest::{NewRecord, OutputTopic, Outputs, Store, StoreError, Stored};
 use crate::log::kafka::KafkaError;
-use crate::log::local::{AppendRecord, LocalBatch, LocalError, LocalReader, LocalStore};
-use crate::log::{RecordBatch, TopicId, TopicPartition, Watermarks};
+use crate::log::local::{LocalBatch, LocalError, LocalReader, LocalStore};
+use crate::log::{AppendRecord, RecordBatch, TopicId, TopicPartition, Watermarks};
 
 /// Time between two looks at a cluster that tells nobody of changes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -103,20 +103,27 @@ impl Outputs for RunningLog {
         &self,
         topic: OutputTopic,
         partition: u32,
+        (start, end): (u64, u64),
         from: u64,
         max_bytes: usize,
     ) -> Result<(Vec<Stored>, u64), StoreError> {
         let at = TopicPartition { topic: self.topics().output(topic), partition };
-        let marks = self.watermarks(at)?;
-        // What retention took away in the meantime is skipped, as after a pause of a reader.
-        let from = from.clamp(marks.start, marks.end);
-        match self {
+        let read = |from| match self {
             RunningLog::Local(store, _) => {
                 let (batch, next) = store.read(at, from, max_bytes)?;
                 Ok((stored(topic, &batch, LocalBatch::headers), next))
             }
-            RunningLog::Kafka(_) if from >= marks.end => Ok((Vec::new(), from)),
+            RunningLog::Kafka(_) if from >= end => Ok((Vec::new(), from)),
             RunningLog::Kafka(link) => Ok(link.read(topic, at, from, max_bytes)?),
+        };
+        let from = from.clamp(start, end);
+        match read(from) {
+            // What retention took away since the bounds were asked for is skipped as well.
+            Err(error) => match self.watermarks(at) {
+                Ok(marks) if marks.start > from => read(marks.start),
+                _ => Err(error),
+            },
+            found => found,
         }
     }
 }
@@ -185,12 +192,12 @@ impl Outputs for LogAtRest {
         &self,
         topic: OutputTopic,
         partition: u32,
+        (start, end): (u64, u64),
         from: u64,
         max_bytes: usize,
     ) -> Result<(Vec<Stored>, u64), StoreError> {
         let at = TopicPartition { topic: self.number(topic), partition };
-        let marks = self.reader.watermarks(at)?;
-        let (batch, next) = self.reader.read(at, from.clamp(marks.start, marks.end), max_bytes)?;
+        let (batch, next) = self.reader.read(at, from.clamp(start, end), max_bytes)?;
         Ok((stored(topic, &batch, LocalBatch::headers), next))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::send::TargetArgs;
 use super::tail::unreadable;
-use super::{Done, Exit, Failure, Global, print, replay};
+use super::{Done, Exit, Failure, Global, Output, print, replay};
 use crate::app::source::{Source, SourceError};
 use crate::engine::Effects;
 use crate::engine::partition::partition_of;
@@ -38,12 +38,6 @@ pub struct Args {
     /// As text or JSON
     #[arg(short, long, default_value = "text")]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// What is known about the account: its newest score record and its newest risk transitions.

@@ -81,6 +81,15 @@ pub enum Color {
     Never,
 }
 
+/// How a command's answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormatArg {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::send::TargetArgs;
 use super::topics::{connect, no_answer};
-use super::{Done, Exit, Failure, Global, print};
+use super::{Done, Exit, Failure, Global, Output, print};
 use crate::app::cluster_status::{ClusterStatus, cluster_status};
 use crate::clock;
 use crate::config::{Config, LogKind};
@@ -23,12 +23,6 @@ pub struct Args {
     /// As text or JSON
     #[arg(short, long, default_value = "text")]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// Shows it.

@@ -91,11 +91,13 @@ pub trait Outputs {
     fn bounds(&self, topic: OutputTopic) -> Result<Vec<(u64, u64)>, StoreError>;
 
     /// Committed records from an offset, about `max_bytes` of them, and where the next read
-    /// starts.
+    /// starts. `bounds` are those of the partition as they were asked for: what retention took away is
+    /// skipped, and beyond the end nothing is waited for.
     fn read(
         &self,
         topic: OutputTopic,
         partition: u32,
+        bounds: (u64, u64),
         from: u64,
         max_bytes: usize,
     ) -> Result<(Vec<Stored>, u64), StoreError>;

@@ -127,8 +127,8 @@ pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &As
         return Ok(Page { lines, next });
     }
     let mut next = start(&bounds, ask)?;
-    for (partition, position) in (0u32..).zip(&mut next) {
-        let (records, after) = outputs.read(topic, partition, *position, PARTITION_BYTES_MAX)?;
+    for ((partition, position), bounds) in (0u32..).zip(&mut next).zip(bounds) {
+        let (records, after) = outputs.read(topic, partition, bounds, *position, PARTITION_BYTES_MAX)?;
         *position = after;
         for record in &records {
             write_line(&mut lines, topic, partition, record);
@@ -152,7 +152,8 @@ fn last(
         let from = end.saturating_sub(back).max(first);
         let (mut found, mut position) = (VecDeque::new(), from);
         while position < end {
-            let (records, after) = outputs.read(topic, partition, position, PARTITION_BYTES_MAX)?;
+            let bounds = (first, end);
+            let (records, after) = outputs.read(topic, partition, bounds, position, PARTITION_BYTES_MAX)?;
             for record in records {
                 if found.len() == wanted {
                     found.pop_front();

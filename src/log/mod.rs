@@ -94,6 +94,21 @@ pub struct OutRecord {
     pub timestamp_ms: i64,
 }
 
+/// A record to append to an input topic, outside of any transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendRecord {
+    /// Where to.
+    pub at: TopicPartition,
+    /// Key bytes.
+    pub key: Option<Vec<u8>>,
+    /// Value bytes; `None` writes a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Record timestamp, UTC milliseconds.
+    pub timestamp_ms: i64,
+}
+
 /// The group membership under which partitions were assigned. Positions are committed under
 /// exactly this value, so an owner that was replaced is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use accountpulse::log::kafka::{KafkaAppend, KafkaAppender, KafkaCluster, KafkaLog, KafkaOptions, Security};
-use accountpulse::log::{Offset, TopicId, TopicPartition};
+use accountpulse::log::kafka::{KafkaAppender, KafkaCluster, KafkaLog, KafkaOptions, Security};
+use accountpulse::log::{AppendRecord, Offset, TopicId, TopicPartition};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset as Place, TopicPartitionList};
@@ -65,7 +65,7 @@ impl Cluster {
     }
 
     pub fn append_all(&self, records: impl Iterator<Item = (TopicPartition, String)>) {
-        let record = |(at, value): (TopicPartition, String)| KafkaAppend {
+        let record = |(at, value): (TopicPartition, String)| AppendRecord {
             at,
             key: Some(b"k".to_vec()),
             value: Some(value.into_bytes()),
@@ -93,7 +93,7 @@ impl Harness for Cluster {
 
     fn append(&self, at: TopicPartition, key: &str, value: &str) {
         let (key, value) = (Some(key.into()), Some(value.into()));
-        let record = KafkaAppend { at, key, value, headers: Vec::new(), timestamp_ms: 1 };
+        let record = AppendRecord { at, key, value, headers: Vec::new(), timestamp_ms: 1 };
         self.appender.append(vec![record], LONG).unwrap();
     }
 

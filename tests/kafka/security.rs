@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use accountpulse::clock;
 use accountpulse::log::kafka::{
-    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaAppend, KafkaCluster, KafkaOptions, Protocol,
-    Sasl, Security, TokenSource, TopicState,
+    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaCluster, KafkaOptions, Protocol, Sasl,
+    Security, TokenSource, TopicState,
 };
-use accountpulse::log::{RecordBatch, TopicId, TopicPartition};
+use accountpulse::log::{AppendRecord, RecordBatch, TopicId, TopicPartition};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -100,8 +100,8 @@ fn at(partition: u32) -> TopicPartition {
     TopicPartition { topic: TopicId(0), partition }
 }
 
-fn record(partition: u32, value: &str) -> KafkaAppend {
-    KafkaAppend {
+fn record(partition: u32, value: &str) -> AppendRecord {
+    AppendRecord {
         at: at(partition),
         key: Some(b"acme".to_vec()),
         value: Some(value.as_bytes().to_vec()),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use accountpulse::log::local::{AppendRecord, LocalLog, LocalOptions, LocalStore, LocalTopic, TopicKind};
+use accountpulse::log::local::{LocalLog, LocalOptions, LocalStore, LocalTopic, TopicKind};
 use accountpulse::log::sim::{SimBroker, SimLog, SimOptions, SimRecord, SimTopic};
-use accountpulse::log::{Offset, TopicPartition};
+use accountpulse::log::{AppendRecord, Offset, TopicPartition};
 use tempfile::TempDir;
 
 use super::harness::{Harness, PARTITIONS, STATE, ready};

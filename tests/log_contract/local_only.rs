@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accountpulse::log::local::{
-    AppendRecord, FILE_NAME, LocalError, LocalOptions, LocalReader, LocalStore, LocalTopic, TopicKind,
+    FILE_NAME, LocalError, LocalOptions, LocalReader, LocalStore, LocalTopic, TopicKind,
 };
-use accountpulse::log::{CommittedPosition, Log, Offset, Polled, RecordBatch, TopicPartition};
+use accountpulse::log::{AppendRecord, CommittedPosition, Log, Offset, Polled, RecordBatch, TopicPartition};
 use tempfile::TempDir;
 
 use super::harness::{Harness, IN, OUT, STATE, assignment, at, commit, out, put, text, values};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::app::follow::RiskNews;
+use crate::app::follow::{RiskNews, news};
 use crate::app::store::RunningLog;
 use crate::ingest::{OutputTopic, Outputs, StoreError};
 
@@ -23,15 +23,16 @@ pub struct Board {
 impl Board {
     /// Takes in what was told before this start.
     pub fn catch_up(&mut self, log: &RunningLog) -> Result<(), StoreError> {
-        for (partition, (mut from, end)) in (0u32..).zip(log.bounds(OutputTopic::Risks)?) {
+        for (partition, bounds) in (0u32..).zip(log.bounds(OutputTopic::Risks)?) {
+            let (mut from, end) = bounds;
             while from < end {
-                let (records, next) = log.read(OutputTopic::Risks, partition, from, READ_BYTES)?;
+                let (records, next) = log.read(OutputTopic::Risks, partition, bounds, from, READ_BYTES)?;
                 if next == from {
                     break;
                 }
                 for value in records.iter().filter_map(|record| record.value.as_deref()) {
                     // What another version wrote is left out of the picture, not fatal to it.
-                    if let Ok(news) = serde_json::from_slice(value) {
+                    if let Some(news) = news(value) {
                         self.take(&news);
                     }
                 }

@@ -14,7 +14,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use crate::clock;
-use crate::log::TopicPartition;
+use crate::log::AppendRecord;
 
 use super::admin::partition_number;
 use super::client::{KafkaCluster, Patience};
@@ -24,21 +24,6 @@ use super::settings;
 
 /// How long one look for acknowledgements takes; the library looks until the time is up.
 const LOOK: Duration = Duration::from_millis(1);
-
-/// A record to append.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KafkaAppend {
-    /// Where to.
-    pub at: TopicPartition,
-    /// Key bytes.
-    pub key: Option<Vec<u8>>,
-    /// Value bytes; `None` writes a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// Record timestamp, UTC milliseconds.
-    pub timestamp_ms: i64,
-}
 
 /// Appends records; any thread may.
 pub struct KafkaAppender {
@@ -122,7 +107,7 @@ fn make(cluster: &KafkaCluster) -> Result<Appends, KafkaError> {
 impl KafkaAppender {
     /// Appends these records and waits until all are acknowledged.
     /// [`KafkaError::Busy`] when there was no room for the first of them.
-    pub fn append(&self, records: Vec<KafkaAppend>, timeout: Duration) -> Result<(), KafkaError> {
+    pub fn append(&self, records: Vec<AppendRecord>, timeout: Duration) -> Result<(), KafkaError> {
         let _watched = self.cluster.guard("appending records");
         let producer = self.producer()?;
         let count = records.len();
@@ -164,7 +149,7 @@ impl KafkaAppender {
     }
 
     /// Whether there was room for the record.
-    fn send(&self, producer: &Appends, record: &KafkaAppend, call: &Arc<Call>) -> Result<bool, KafkaError> {
+    fn send(&self, producer: &Appends, record: &AppendRecord, call: &Arc<Call>) -> Result<bool, KafkaError> {
         let topic = self.cluster.topic(record.at)?;
         let mut to = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Arc::clone(call))
             .partition(partition_number(record.at)?)

@@ -52,7 +52,7 @@ mod transaction;
 mod watchdog;
 
 pub use admin::{Made, MemberFound, NewTopic, TopicFound, TopicState};
-pub use appender::{KafkaAppend, KafkaAppender};
+pub use appender::KafkaAppender;
 pub use client::{ClusterInfo, KafkaCluster};
 pub use context::Trouble;
 pub use drain::{HeaderIter, KafkaBatch};

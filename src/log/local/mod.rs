@@ -114,21 +114,6 @@ impl LocalOptions {
     }
 }
 
-/// A record to append to an input topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppendRecord {
-    /// Where to.
-    pub at: TopicPartition,
-    /// Key bytes.
-    pub key: Option<Vec<u8>>,
-    /// Value bytes.
-    pub value: Option<Vec<u8>>,
-    /// Headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// Timestamp, UTC milliseconds.
-    pub timestamp_ms: i64,
-}
-
 /// Why the store refused or failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LocalError {

@@ -16,10 +16,10 @@ use super::shared::Shared;
 use super::tables::{Layout, Span, load, opening_error, prepare, read_span};
 use super::writer::{Chunk, Cutoff, Done, Records, Reply, Request, Work, Writer};
 use super::{
-    AppendRecord, CACHE_BYTES, FILE_NAME, LocalError, LocalOptions, MAX_APPEND_BYTES, MAX_QUEUED_BYTES,
+    CACHE_BYTES, FILE_NAME, LocalError, LocalOptions, MAX_APPEND_BYTES, MAX_QUEUED_BYTES,
     MAX_QUEUED_REQUESTS, TopicKind,
 };
-use crate::log::{CommittedPosition, Offset, TopicId, TopicPartition, Watermarks};
+use crate::log::{AppendRecord, CommittedPosition, Offset, TopicId, TopicPartition, Watermarks};
 
 /// The durable log of one data directory. Shared by ingest, the worker and readers.
 pub struct LocalStore {

@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use super::writer::Work;
 use super::*;
-use crate::log::{CommitOutcome, CommittedPosition, Log, OutRecord, Polled, RecordBatch, TopicId};
+use crate::log::{
+    AppendRecord, CommitOutcome, CommittedPosition, Log, OutRecord, Polled, RecordBatch, TopicId,
+};
 
 const IN: TopicPartition = TopicPartition { topic: TopicId(0), partition: 0 };
 const OUT: TopicPartition = TopicPartition { topic: TopicId(1), partition: 0 };

@@ -26,18 +26,23 @@ fn case(listener: Listener, security_pairs: &[(&str, &str)], sentence: &str) -> 
     Case { place: place.secret(PASSWORD).secret(WRONG), sentence: sentence.to_owned(), check: 69 }
 }
 
-/// As alice, with her password.
-fn alice(change: impl Fn(Place) -> Place, sentence: &str) -> Case {
-    let ca = path(&broker().certificates().ca);
+/// What lets alice in.
+fn as_alice() -> String {
     let pairs = [
         ("protocol", "sasl_ssl"),
-        ("ca_file", ca),
+        ("ca_file", path(&broker().certificates().ca)),
         ("mechanism", "scram-sha-512"),
         ("username", "alice"),
         ("password", PASSWORD),
     ];
-    let Case { place, sentence, .. } = case(Listener::Scram, &pairs, sentence);
-    Case { place: change(place), sentence, check: 3 }
+    security(&pairs)
+}
+
+/// As alice, with her password.
+fn alice(change: impl Fn(Place) -> Place, sentence: &str) -> Case {
+    let place = Place::new(&broker().bootstrap(Listener::Scram), "open-refused").kafka(&as_alice());
+    let place = change(place.secret(PASSWORD));
+    Case { place, sentence: sentence.to_owned(), check: 3 }
 }
 
 fn cases() -> Vec<Case> {
@@ -110,15 +115,7 @@ fn a_right_that_only_the_work_needs_ends_an_instance_too() {
     let plain = broker().bootstrap(Listener::Plain);
     Place::new(&plain, "readonly").expect(0, "one", &["topics", "create"]);
     Place::new(&plain, "open-half").input("writeonly.v1").expect(0, "one", &["topics", "create"]);
-    let ca = path(&broker().certificates().ca);
-    let pairs = [
-        ("protocol", "sasl_ssl"),
-        ("ca_file", ca),
-        ("mechanism", "scram-sha-512"),
-        ("username", "alice"),
-        ("password", PASSWORD),
-    ];
-    let at = |name: &str| Place::new(&broker().bootstrap(Listener::Scram), name).kafka(&security(&pairs));
+    let at = |name: &str| Place::new(&broker().bootstrap(Listener::Scram), name).kafka(&as_alice());
     let no_write = (at("readonly").group("open-readonly"), "has no access to the topic readonly.");
     let no_read = (at("open-half").input("writeonly.v1"), "has no access to the topic writeonly.v1");
     std::thread::scope(|scope| {

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use accountpulse::log::kafka::{
-    KafkaAppend, KafkaCluster, KafkaError, Made, MemberFound, NewTopic, Security, TopicState,
-};
-use accountpulse::log::{CommittedPosition, TopicId, TopicPartition, Watermarks};
+use accountpulse::log::kafka::{KafkaCluster, KafkaError, Made, MemberFound, NewTopic, Security, TopicState};
+use accountpulse::log::{AppendRecord, CommittedPosition, TopicId, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::RDKafkaApiKey;
@@ -31,7 +29,7 @@ fn what_is_not_granted_is_named() {
 
     let denied = |sentence: &str| KafkaError::Denied { sentence: sentence.to_owned() };
     let closed = TopicPartition { topic: TopicId(1), partition: 0 };
-    let appended = KafkaAppend { at: closed, ..record(0, "in vain") };
+    let appended = AppendRecord { at: closed, ..record(0, "in vain") };
     let both = vec![record(0, "beside it"), appended];
     assert_eq!(cluster.appender().unwrap().append(both, SOON), Err(denied(no_topic)));
     let mut reader = cluster.reader().unwrap();
