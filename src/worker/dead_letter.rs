@@ -1,7 +1,8 @@
 //! Refused input as a record of the dead-letter topic: the original bytes, where they stood and
 //! why they were refused, in words a person can act on. Nothing is dropped in silence.
 //!
-//! Headers the decoder reads are kept as they were. Names of ours follow Kafka Streams (KIP-1034), so existing tools find them.
+//! Headers the decoder reads are kept as they were. Names of ours follow Kafka Streams (KIP-1034),
+//! so existing tools find them.
 
 use super::settings::{InputTopic, WorkerSettings};
 use crate::engine::event::{Headers, READ_HEADERS, Refusal};
@@ -35,8 +36,9 @@ pub const HEADER_TIMESTAMP: &str = "accountpulse.error.timestamp_ms";
 const MAX_KEY_BYTES: usize = 64 * 1024;
 /// Longest header of the original that is kept.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
-/// Brokers refuse times that lie further ahead than this, unless told otherwise.
-const MAX_AHEAD_MS: i64 = 60 * 60 * 1000;
+/// Brokers refuse times more than an hour ahead of their own clock, unless told otherwise; the rest
+/// of the hour is for clocks that differ.
+const MAX_AHEAD_MS: i64 = 30 * 60 * 1000;
 
 /// Where a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
