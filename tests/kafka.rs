@@ -21,10 +21,14 @@ mod cluster;
 mod conformance;
 #[path = "kafka/dead_owner.rs"]
 mod dead_owner;
+#[path = "kafka/end_txn.rs"]
+mod end_txn;
 #[path = "kafka/exactly_once.rs"]
 mod exactly_once;
 #[path = "kafka/fleet.rs"]
 mod fleet;
+#[path = "kafka/hanging.rs"]
+mod hanging;
 #[path = "kafka/member.rs"]
 mod member;
 #[path = "kafka/processes.rs"]

@@ -2,6 +2,7 @@
 //! have committed, and what a stranger reads of them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use accountpulse::app::cluster_status::cluster_status;
 use accountpulse::app::kafka_link::KafkaLink;
@@ -9,10 +10,11 @@ use accountpulse::clock;
 use accountpulse::config::Config;
 use accountpulse::engine::event::Kind;
 use accountpulse::log::TopicPartition;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
 use crate::process::oracle::Told;
-use crate::process::{Process, expect};
+use crate::process::{Process, expect, last_lines};
 use crate::support::python;
 
 /// Partitions of every topic.
@@ -24,8 +26,10 @@ pub const INPUTS: [&[Kind]; 2] = [
 ];
 /// Their names.
 pub const TOPICS: [&str; 2] = ["product.v1", "business.v1"];
-/// How often progress is asked for before a test gives up.
-const TRIES: usize = 20_000;
+/// A test gives up when nothing more is handled for so long. It may take as long as it goes on.
+const STANDSTILL: Duration = Duration::from_secs(120);
+/// Between two looks at what is handled.
+const PACE: Duration = Duration::from_millis(50);
 
 /// The instances of one test, in a folder of their own.
 pub struct Fleet {
@@ -76,15 +80,34 @@ impl Fleet {
         let at = |partition| inputs.iter().map(move |topic| TopicPartition { topic: *topic, partition });
         let all: Vec<TopicPartition> = (0..PARTITIONS).flat_map(at).collect();
         // A broker that is away answers later.
-        let found = self.link.cluster.positions(&all, std::time::Duration::from_secs(5));
+        let found = self.link.cluster.positions(&all, Duration::from_secs(5));
         found.map_or(0, |found| found.iter().flatten().map(|position| position.position).sum())
     }
 
-    /// Waits until so many input records are handled.
+    /// Waits until so many input records are handled, for as long as there are ever more.
     pub fn wait_for(&self, records: u64) {
-        let reached = (0..TRIES).any(|_| self.committed() >= records);
-        let shown = cluster_status(&self.link, clock::wall_ms());
-        assert!(reached, "only {} of {records} records are handled: {shown:#?}", self.committed());
+        let (mut most, mut since) = (0, clock::monotonic());
+        loop {
+            let handled = self.committed();
+            if handled >= records {
+                return;
+            }
+            if handled > most {
+                (most, since) = (handled, clock::monotonic());
+            }
+            if clock::monotonic().duration_since(since) > STANDSTILL {
+                let shown = cluster_status(&self.link, clock::wall_ms());
+                panic!("only {most} of {records} records are handled: {shown:#?}\n{}", self.last_words());
+            }
+            clock::pause(PACE);
+        }
+    }
+
+    /// The last lines of every instance.
+    fn last_words(&self) -> String {
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
+        logs.map(|log| format!("{}:\n{}\n", log.display(), last_lines(&log))).collect()
     }
 
     /// What a reader that knows only `docs/contract.md` finds.
@@ -98,6 +121,24 @@ impl Fleet {
             }
         }
         told
+    }
+
+    /// No output holds a transaction that is not ended. Nobody may be at work.
+    pub fn assert_nothing_open(&self) {
+        let end = |level: &str, topic: &str, partition| {
+            let mut config = rdkafka::ClientConfig::new();
+            config.set("bootstrap.servers", &self.brokers).set("isolation.level", level);
+            let reader: BaseConsumer = config.create().unwrap();
+            reader.fetch_watermarks(topic, partition, STANDSTILL).unwrap().1
+        };
+        for name in ["checkpoints", "scores", "risks", "dead-letters"] {
+            let topic = format!("accountpulse.{name}.v1");
+            for partition in 0..PARTITIONS as i32 {
+                let [seen, written] =
+                    ["read_committed", "read_uncommitted"].map(|level| end(level, &topic, partition));
+                assert_eq!(seen, written, "a transaction is open in {topic}/{partition}");
+            }
+        }
     }
 
     /// Dead letters as that reader finds them.

@@ -6,15 +6,18 @@
 
 pub mod oracle;
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, LineWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use accountpulse::app::instance::Instance;
+use accountpulse::clock;
 use accountpulse::simulate::{Company, CompanyOptions, SimEvent};
 
-/// Requests before a test gives up to wait; each takes about a millisecond or more.
-const TRIES: usize = 60_000;
+/// Far longer than anything that is waited for takes.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A command of ours, without what the surroundings may have set.
 pub fn accountpulse(args: &[&str]) -> Command {
@@ -39,6 +42,27 @@ pub fn expect(code: i32, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Where the lines of the instances of a data directory are kept, of one after the other.
+pub fn log_of(data: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.log", data.display()))
+}
+
+/// The end of a file of lines.
+pub fn last_lines(file: &Path) -> String {
+    const SHOWN: usize = 30;
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}
+
+/// Asks again and again, for a bounded time.
+fn until(reached: impl Fn() -> bool, else_say: impl Fn() -> String) {
+    let began = clock::monotonic();
+    while !reached() {
+        assert!(clock::monotonic().duration_since(began) < LONGEST, "{}", else_say());
+    }
+}
+
 /// A running instance; killed when dropped.
 pub struct Process {
     pub child: Child,
@@ -55,16 +79,23 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut kept = LineWriter::new(File::options().create(true).append(true).open(log_of(data)).unwrap());
         loop {
             match lines.next() {
-                Some(Ok(line)) if line.contains("accountpulse runs") => break,
-                Some(Ok(line)) => said.push(line),
-                _ => panic!("the instance did not start: {said:#?}"),
+                Some(Ok(line)) => {
+                    writeln!(kept, "{line}").unwrap();
+                    if line.contains("accountpulse runs") {
+                        break;
+                    }
+                }
+                _ => panic!("the instance did not start:\n{}", last_lines(&log_of(data))),
             }
         }
-        // The pipe must be read, or a chatty process would stop at a full one.
-        std::thread::spawn(move || lines.for_each(drop));
+        // The pipe must be read, or a chatty process would stop at a full one. The folder may be gone
+        // before the process is.
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| drop(writeln!(kept, "{line}")))
+        });
         let url = Instance::read(data).unwrap().url;
         Process { child, data: data.to_owned(), url }
     }
@@ -78,13 +109,18 @@ impl Process {
     /// Waits until it is ready and nothing waits.
     pub fn settle(&self) {
         let settled = || self.get("/readyz").0 == 200 && self.metric("accountpulse_records_waiting") == 0.0;
-        assert!((0..TRIES).any(|_| settled()), "not ready: {}", self.get("/readyz?verbose").1);
+        until(settled, || format!("not ready: {}\n{}", self.get("/readyz?verbose").1, self.last_words()));
     }
 
     /// Waits until a metric is as wanted.
     pub fn wait_for(&self, name: &str, wanted: impl Fn(f64) -> bool) {
-        let reached = (0..TRIES).any(|_| wanted(self.metric(name)));
-        assert!(reached, "{name} stays at {}", self.metric(name));
+        let stays = || format!("{name} stays at {}\n{}", self.metric(name), self.last_words());
+        until(|| wanted(self.metric(name)), stays);
+    }
+
+    /// The last lines it has written.
+    fn last_words(&self) -> String {
+        last_lines(&log_of(&self.data))
     }
 
     /// Sum of all series of a metric.
