@@ -6,6 +6,8 @@
 
 #[path = "processes/commands.rs"]
 mod commands;
+#[path = "processes/letters.rs"]
+mod letters;
 #[path = "processes/names.rs"]
 mod names;
 #[path = "processes/outage.rs"]
