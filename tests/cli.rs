@@ -4,6 +4,8 @@
 
 #[path = "cli/dead_letters.rs"]
 mod dead_letters;
+#[path = "cli/disk.rs"]
+mod disk;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};

@@ -22,6 +22,7 @@ impl From<LocalError> for StoreError {
     fn from(error: LocalError) -> StoreError {
         match error {
             LocalError::Busy => StoreError::Busy,
+            error @ LocalError::Disk { .. } => StoreError::Disk { sentence: error.to_string() },
             other => StoreError::Failed { detail: other.to_string() },
         }
     }

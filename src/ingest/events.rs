@@ -221,11 +221,14 @@ pub(super) fn throttled() -> Problem {
 }
 
 pub(super) fn unavailable(error: &StoreError) -> Problem {
+    const AGAIN: &str =
+        "the events may or may not have been written; send the same again, a repeated event changes nothing";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    if let StoreError::Disk { sentence } = error {
+        // The log room has said so once; a client that tries again and again must not fill the log.
+        let detail = format!("{sentence}; {AGAIN}");
+        return Problem::new(status, "urn:accountpulse:problem:disk", "The disk of the log refuses", detail);
+    }
     tracing::error!(%error, "events could not be written");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "urn:accountpulse:problem:log",
-        "The log does not answer",
-        "the events may or may not have been written; send the same again, a repeated event changes nothing",
-    )
+    Problem::new(status, "urn:accountpulse:problem:log", "The log does not answer", AGAIN)
 }

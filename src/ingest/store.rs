@@ -94,6 +94,12 @@ pub enum StoreError {
         /// What, and the next step.
         sentence: String,
     },
+    /// The disk refuses; nothing was acknowledged.
+    #[error("{sentence}")]
+    Disk {
+        /// Why, and the next step.
+        sentence: String,
+    },
     /// It failed; nothing was acknowledged.
     #[error("the log failed: {detail}")]
     Failed {
