@@ -18,3 +18,5 @@ mod place;
 mod refused;
 #[path = "processes/secured.rs"]
 mod secured;
+#[path = "processes/topology.rs"]
+mod topology;

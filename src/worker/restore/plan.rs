@@ -58,15 +58,15 @@ pub enum RestoreRefusal {
     )]
     PageUnusable { partition: u32, page: u8, detail: String },
     #[error(
-        "shard {partition}: input {input} begins at offset {start}, recovery needs offset {needed}; its retention \
+        "shard {partition}: the input topic {topic} begins at offset {start}, recovery needs offset {needed}; its retention \
          is shorter than the time since the last checkpoint: lengthen it, or start a new group"
     )]
-    InputGone { partition: u32, input: usize, needed: Offset, start: Offset },
+    InputGone { partition: u32, topic: String, needed: Offset, start: Offset },
     #[error(
-        "shard {partition}: the committed position {committed} of input {input} is above the end {end}; the topic \
-         was created anew: start a new group"
+        "shard {partition}: the committed position {committed} of the input topic {topic} is above its end {end}; it was \
+         created anew: start with another group, and other topics for the outputs"
     )]
-    InputShrank { partition: u32, input: usize, committed: Offset, end: Offset },
+    InputShrank { partition: u32, topic: String, committed: Offset, end: Offset },
     #[error(
         "shard {partition}: the scores topic has offsets {start} to {end}, its decisions are needed from {journal}; \
          it was created anew or has a retention: use compaction only, and start a new group"
@@ -182,7 +182,7 @@ pub(super) fn plan(
         }
     };
     let entry = if fell_back { &marker.previous } else { &marker.this };
-    let (starts, committed) = replay_ranges(partition, entry, standing, ends)?;
+    let (starts, committed) = replay_ranges(partition, entry, (standing, identity), ends)?;
     let newer = fell_back && settings.breaks(Break::NewerJournalOnFallback);
     let journal = if newer { marker.this.journal } else { entry.journal };
     if journal > ends.scores.end || journal < ends.scores.start {
@@ -226,9 +226,10 @@ fn check_identity(
 fn replay_ranges(
     partition: u32,
     entry: &MarkerEntry,
-    standing: &Standing,
+    (standing, identity): (&Standing, &StateIdentity),
     ends: &Ends,
 ) -> Result<(Vec<Offset>, Vec<Offset>), RestoreRefusal> {
+    let topic = |input: usize| identity.inputs.get(input).cloned().unwrap_or_default();
     let mut starts = Vec::new();
     let mut committed_all = Vec::new();
     for (input, (marks, position)) in ends.inputs.iter().zip(&standing.positions).enumerate() {
@@ -236,10 +237,20 @@ fn replay_ranges(
         // A topic that the entry does not know yet has not been read before its first commit.
         let start = entry.positions.get(input).copied().unwrap_or(marks.start).min(committed);
         if committed > marks.end {
-            return Err(RestoreRefusal::InputShrank { partition, input, committed, end: marks.end });
+            return Err(RestoreRefusal::InputShrank {
+                partition,
+                topic: topic(input),
+                committed,
+                end: marks.end,
+            });
         }
         if start < marks.start {
-            return Err(RestoreRefusal::InputGone { partition, input, needed: start, start: marks.start });
+            return Err(RestoreRefusal::InputGone {
+                partition,
+                topic: topic(input),
+                needed: start,
+                start: marks.start,
+            });
         }
         starts.push(start);
         committed_all.push(committed);
