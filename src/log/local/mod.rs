@@ -128,6 +128,8 @@ pub enum DiskTrouble {
     ReadOnly,
     /// The user of this process may not.
     Denied,
+    /// Something else has the name of the directory.
+    NoDirectory,
     /// Anything else.
     Broken,
 }
@@ -139,6 +141,7 @@ impl DiskTrouble {
             ErrorKind::FileTooLarge => DiskTrouble::Limit,
             ErrorKind::ReadOnlyFilesystem => DiskTrouble::ReadOnly,
             ErrorKind::PermissionDenied => DiskTrouble::Denied,
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => DiskTrouble::NoDirectory,
             _ => DiskTrouble::Broken,
         }
     }
@@ -153,6 +156,9 @@ impl DiskTrouble {
                 ("its file system is read-only", "look for disk errors (dmesg), then mount it writable")
             }
             DiskTrouble::Denied => ("this user may not", "correct owner and permissions of the directory"),
+            DiskTrouble::NoDirectory => {
+                ("its place is no directory", "name another one (--data, or storage.data_dir)")
+            }
             DiskTrouble::Broken => {
                 ("the disk does not do it", "look at the disk and how it is mounted (dmesg)")
             }

@@ -43,6 +43,12 @@ pub enum RestoreRefusal {
     )]
     NumberMismatch { partition: u32, found: u64, committed: u64 },
     #[error(
+        "shard {partition}: commit {commit} wrote the positions of {topics}, and the group has none: the topic was \
+         deleted and created anew, or the positions were deleted or have expired (offsets.retention.minutes); \
+         restore the positions, or start with another group, and other topics for the outputs"
+    )]
+    PositionsGone { partition: u32, commit: u64, topics: String },
+    #[error(
         "shard {partition}: neither marker/{partition}/0 nor marker/{partition}/1 is readable; \
          restore the checkpoint topic"
     )]
@@ -167,10 +173,12 @@ pub(super) fn plan(
     }
     let committed = standing.number.unwrap_or(0);
     let record = view.shard.clone().ok_or(RestoreRefusal::ShardRecordMissing { partition, committed })?;
+    // First what is configured: with other topics there are other positions.
+    check_identity(partition, &record, identity)?;
+    check_positions(partition, &record, standing)?;
     if record.commit != committed {
         return Err(RestoreRefusal::NumberMismatch { partition, found: record.commit, committed });
     }
-    check_identity(partition, &record, identity)?;
     let marker = newest_marker(view.markers[0].as_ref(), view.markers[1].as_ref());
     let marker = marker.ok_or(RestoreRefusal::MarkerMissing { partition })?.clone();
     let fell_back = match judge(&marker, &view.best_copies()) {
@@ -220,6 +228,19 @@ fn check_identity(
         return Err(RestoreRefusal::InputRenamed { partition, recorded, configured });
     }
     Ok(())
+}
+
+/// Every commit writes the positions of all inputs: one that the state knows and the group does not
+/// was taken away, with its topic or on its own. Beginning it anew would skip what pages include.
+fn check_positions(partition: u32, record: &ShardRecord, standing: &Standing) -> Result<(), RestoreRefusal> {
+    let has_none = |input: usize| standing.positions.get(input).copied().flatten().is_none();
+    let known = record.identity.inputs.iter().enumerate();
+    let gone: Vec<&str> =
+        known.filter(|(input, _)| has_none(*input)).map(|(_, topic)| topic.as_str()).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    Err(RestoreRefusal::PositionsGone { partition, commit: record.commit, topics: gone.join(", ") })
 }
 
 /// Replay start and committed position per input, provided that everything between still exists.
