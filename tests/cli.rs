@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
+#[path = "cli/dead_letters.rs"]
+mod dead_letters;
+#[path = "cli/disk.rs"]
+mod disk;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
@@ -26,7 +30,9 @@ const END_MS: i64 = 1_772_409_600_000;
 
 #[test]
 fn help_leads_with_examples() {
-    for command in ["demo", "run", "send", "tail", "replay", "explain", "check", "completions"] {
+    for command in
+        ["demo", "run", "send", "tail", "replay", "explain", "dead-letters", "check", "completions"]
+    {
         let help = expect(0, &[command, "--help"]);
         assert!(help.contains("Examples:"), "{command}: {help}");
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use accountpulse::engine::event::{Encoding, Headers, Intake, Kind, PersonKey, RawRecord, pb};
 use accountpulse::ingest::health::Health;
-use accountpulse::ingest::{self, NewRecord, OutputTopic, Outputs, Shared, Store, StoreError, Stored};
+use accountpulse::ingest::{
+    self, NewRecord, OldRecord, OutputTopic, Outputs, Shared, Store, StoreError, Stored,
+};
 use prost::Message;
 use tokio::sync::Semaphore;
 
@@ -17,6 +19,7 @@ use tokio::sync::Semaphore;
 struct Memory {
     appended: Mutex<Vec<NewRecord>>,
     risks: Mutex<Vec<Stored>>,
+    put_back: Mutex<Vec<OldRecord>>,
     change: Condvar,
     /// While set, appends say that the disk is busy.
     busy: Mutex<bool>,
@@ -60,6 +63,19 @@ impl Store for Memory {
             return Err(StoreError::Busy);
         }
         self.appended.lock().unwrap().extend(records);
+        Ok(())
+    }
+    fn is_input(&self, _: &str) -> bool {
+        true
+    }
+    fn letters_name(&self) -> String {
+        "dead".to_owned()
+    }
+    fn input_record(&self, _: &str, _: u32, _: u64) -> Result<Option<Stored>, StoreError> {
+        Ok(None)
+    }
+    fn put_back(&self, records: Vec<OldRecord>) -> Result<(), StoreError> {
+        self.put_back.lock().unwrap().extend(records);
         Ok(())
     }
     fn changes(&self) -> u64 {

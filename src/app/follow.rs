@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::store::RunningLog;
+use crate::clock;
 use crate::engine::record::{RecordKind, json_twin};
 use crate::ingest::{OutputTopic, Outputs, Store, StoreError};
 
@@ -75,14 +76,19 @@ impl Follower {
         let stopping = Arc::clone(&stop);
         let mut next: Vec<u64> = log.bounds(OutputTopic::Risks)?.iter().map(|(_, end)| *end).collect();
         let thread = std::thread::spawn(move || {
+            let mut failing = false;
             while !stopping.load(Ordering::Relaxed) {
                 let seen = log.changes();
                 match read(&log, &mut next, &mut watcher) {
                     Ok(0) => log.wait(seen, WAIT),
-                    Ok(_) => {}
+                    Ok(_) => failing = false,
+                    // It may come back: a disk that was full, a cluster that was away.
                     Err(error) => {
-                        tracing::error!(%error, "the risks topic cannot be followed any more");
-                        return;
+                        if !failing {
+                            tracing::error!(%error, "the risks topic cannot be followed now");
+                        }
+                        failing = true;
+                        clock::pause(WAIT);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::store::stored;
 use super::topics::TopicTable;
 use crate::config::{Config, KafkaSecurity, PasswordMechanism, SaslSettings, Secret};
-use crate::ingest::{OutputTopic, Stored};
+use crate::ingest::Stored;
 use crate::log::kafka::{
     KafkaAppender, KafkaBatch, KafkaCluster, KafkaError, KafkaOptions, KafkaReader, Sasl, Security,
     TokenSource,
@@ -70,17 +70,17 @@ impl KafkaLink {
         self.with_reader(|reader| reader.watermarks(at))
     }
 
-    /// Committed records of an output, and where the next read starts.
+    /// Committed records, and where the next read starts.
     pub fn read(
         &self,
-        topic: OutputTopic,
+        with_headers: bool,
         at: TopicPartition,
         from: Offset,
         max_bytes: usize,
     ) -> Result<(Vec<Stored>, Offset), KafkaError> {
         self.with_reader(|reader| {
             let read = reader.read(at, from, max_bytes, READ_WAIT)?;
-            Ok((stored(topic, &read.batch, KafkaBatch::headers), read.position))
+            Ok((stored(with_headers, &read.batch, KafkaBatch::headers), read.position))
         })
     }
 

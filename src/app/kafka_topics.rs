@@ -221,6 +221,44 @@ pub fn ensure(link: &KafkaLink, config: &Config, create: bool) -> Result<Ensured
     }
 }
 
+/// What changed about the topics since the start, that nothing can go on with; `None`: nothing.
+pub fn changed(partitions: u32, found: &[TopicFound]) -> Option<String> {
+    found.iter().find_map(|topic| match topic.state {
+        TopicState::Found { partitions: now, .. } if now != partitions => Some(format!(
+            "topic {} has {now} partitions now, it had {partitions} at the start: what is keyed from now on goes to \
+             other partitions than the state of its account. Nothing is lost: what came meanwhile stands in \
+             the topics, and in the dead letters if it was misplaced. Stop the producers, create topics with {now} partitions under another \
+             topics.prefix, copy the events into them by key, and start with another kafka.group",
+            topic.name
+        )),
+        _ => None,
+    })
+}
+
+/// Names of topics that are gone.
+pub fn gone(found: &[TopicFound]) -> Vec<&str> {
+    let is_gone = |topic: &&TopicFound| topic.state == TopicState::Missing;
+    found.iter().filter(is_gone).map(|topic| topic.name.as_str()).collect()
+}
+
+/// The sentence about topics that were deleted under a running instance.
+pub fn deleted(names: &[&str]) -> String {
+    format!(
+        "{} was deleted while it was in use: positions and state belong to records that are gone. Create it again, \
+         and start with another kafka.group and another topics.prefix for the outputs",
+        names.join(", ")
+    )
+}
+
+/// The sentence about an input partition that ends before where it ended.
+pub fn shrunk(name: &str, partition: u32, before: u64, now: u64) -> String {
+    format!(
+        "topic {name}, partition {partition}, ends at offset {now} and ended at {before} before: the topic was deleted \
+         and created anew, or the cluster lost records. State and positions belong to what was there: start with \
+         another kafka.group and another topics.prefix for the outputs, or restore the topic"
+    )
+}
+
 /// The sentence about a topic that is not there.
 pub fn missing(name: &str) -> String {
     format!("topic {name} does not exist; run: accountpulse topics create")
@@ -283,6 +321,20 @@ mod tests {
         assert!(findings.wrong.iter().zip(parts).all(|(got, part)| got.starts_with(part)), "{findings:#?}");
         let warned = ["keeps events for 1 h", "min.insync.replicas=1"];
         assert!(findings.warnings.iter().zip(warned).all(|(got, part)| got.contains(part)), "{findings:#?}");
+    }
+
+    #[test]
+    fn a_change_under_a_running_fleet_is_named() {
+        let config = Config::default();
+        let topics = TopicTable::new(&config);
+        let mut all = found(&config, &topics);
+        assert_eq!((changed(12, &all), gone(&all)), (None, vec![]));
+        change(&mut all[2], 16, "any", "");
+        let said = changed(12, &all).unwrap();
+        assert!(said.starts_with("topic accountpulse.tickets.v1 has 16 partitions now, it had 12"), "{said}");
+        all[2].state = TopicState::Missing;
+        all[3].state = TopicState::Denied("no".to_owned());
+        assert_eq!((changed(12, &all), gone(&all)), (None, vec!["accountpulse.tickets.v1"]));
     }
 
     #[test]

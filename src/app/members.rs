@@ -29,6 +29,11 @@ pub trait Members: Send + 'static {
 
     /// One past the newest record, as far as it is known without asking anybody.
     fn end(&self, at: TopicPartition) -> Option<Offset>;
+
+    /// Why no member can go on, if so: found by somebody else than the members.
+    fn must_end(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Members for Arc<LocalStore> {
@@ -83,5 +88,9 @@ impl Members for ClusterMembers {
 
     fn end(&self, at: TopicPartition) -> Option<Offset> {
         self.ends.get(at)
+    }
+
+    fn must_end(&self) -> Option<String> {
+        self.ends.wrong().cloned()
     }
 }

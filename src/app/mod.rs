@@ -17,6 +17,7 @@
 //! kafka_topics   what the topics of a cluster should be, and making them
 //! instance.rs    which instance uses a data directory, and at which address
 //! client.rs      speaking to a running instance
+//! letters.rs     dead letters: found, grouped, put back
 //! source.rs      published records, from an instance or from a data directory at rest
 //! demo.rs        the made-up company of `demo`
 //! person_key.rs  the key of the pseudonyms, made on the first start
@@ -31,6 +32,7 @@ pub mod follow;
 pub mod instance;
 pub mod kafka_link;
 pub mod kafka_topics;
+pub mod letters;
 pub mod members;
 pub mod person_key;
 pub mod report;

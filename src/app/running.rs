@@ -369,6 +369,8 @@ fn start_fleet(
     let more = (&settings, config, intake);
     Ok(match log {
         RunningLog::Local(store, _) => {
+            let of_disk = Arc::clone(health);
+            store.on_trouble(move |trouble| of_disk.note_disk(trouble.map(ToString::to_string)));
             let ready: Preparation = Box::new(|_| Ok(true));
             Fleet::start(ready, vec![parts(Arc::clone(store), 0, &board, more)])
         }

@@ -89,7 +89,8 @@ impl Source {
                 let from = ask.from.as_ref().map(|from| format!("from={from}"));
                 let last = ask.last.map(|last| format!("last={last}"));
                 let follow = ask.follow.map(|secs| format!("follow={secs}"));
-                let query: Vec<String> = [from, last, follow].into_iter().flatten().collect();
+                let exact = ask.exact.then(|| "exact=true".to_owned());
+                let query: Vec<String> = [from, last, follow, exact].into_iter().flatten().collect();
                 let answer = client.get(&format!("/v1/topics/{}?{}", topic.name(), query.join("&")))?;
                 match (answer.status, answer.next) {
                     (200, Some(next)) => Ok((answer.body, next)),

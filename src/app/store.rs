@@ -10,7 +10,7 @@ use super::kafka_link::KafkaLink;
 use super::topics::TopicTable;
 use crate::clock;
 use crate::config::Config;
-use crate::ingest::{NewRecord, OutputTopic, Outputs, Store, StoreError, Stored};
+use crate::ingest::{NewRecord, OldRecord, OutputTopic, Outputs, Store, StoreError, Stored};
 use crate::log::kafka::KafkaError;
 use crate::log::local::{LocalBatch, LocalError, LocalReader, LocalStore};
 use crate::log::{AppendRecord, RecordBatch, TopicId, TopicPartition, Watermarks};
@@ -22,6 +22,7 @@ impl From<LocalError> for StoreError {
     fn from(error: LocalError) -> StoreError {
         match error {
             LocalError::Busy => StoreError::Busy,
+            error @ LocalError::Disk { .. } => StoreError::Disk { sentence: error.to_string() },
             other => StoreError::Failed { detail: other.to_string() },
         }
     }
@@ -111,10 +112,10 @@ impl Outputs for RunningLog {
         let read = |from| match self {
             RunningLog::Local(store, _) => {
                 let (batch, next) = store.read(at, from, max_bytes)?;
-                Ok((stored(topic, &batch, LocalBatch::headers), next))
+                Ok((stored(for_readers(topic), &batch, LocalBatch::headers), next))
             }
             RunningLog::Kafka(_) if from >= end => Ok((Vec::new(), from)),
-            RunningLog::Kafka(link) => Ok(link.read(topic, at, from, max_bytes)?),
+            RunningLog::Kafka(link) => Ok(link.read(for_readers(topic), at, from, max_bytes)?),
         };
         let from = from.clamp(start, end);
         match read(from) {
@@ -140,6 +141,51 @@ impl Store for RunningLog {
             timestamp_ms,
         };
         self.write(records.into_iter().map(record).collect())
+    }
+
+    fn is_input(&self, topic: &str) -> bool {
+        self.topics().inputs.iter().any(|name| name == topic)
+    }
+
+    fn letters_name(&self) -> String {
+        let topics = self.topics();
+        topics.names.get(usize::from(topics.outputs.dead_letters.0)).cloned().unwrap_or_default()
+    }
+
+    fn input_record(&self, topic: &str, partition: u32, offset: u64) -> Result<Option<Stored>, StoreError> {
+        let Some(at) = self.topics().input_named(topic).map(|topic| TopicPartition { topic, partition })
+        else {
+            return Ok(None);
+        };
+        if partition >= self.partitions() {
+            return Ok(None);
+        }
+        let marks = self.watermarks(at)?;
+        if !(marks.start..marks.end).contains(&offset) {
+            return Ok(None);
+        }
+        let records = match self {
+            RunningLog::Local(store, _) => stored(true, &store.read(at, offset, 1)?.0, LocalBatch::headers),
+            RunningLog::Kafka(link) => link.read(true, at, offset, 1)?.0,
+        };
+        Ok(records.into_iter().find(|record| record.offset == offset))
+    }
+
+    fn put_back(&self, records: Vec<OldRecord>) -> Result<(), StoreError> {
+        let record = |record: OldRecord| {
+            let refused = || StoreError::Refused {
+                sentence: format!("{} is not an input topic; look at `topics.names`", record.topic),
+            };
+            let topic = self.topics().input_named(&record.topic).ok_or_else(refused)?;
+            Ok(AppendRecord {
+                at: TopicPartition { topic, partition: record.partition },
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+                timestamp_ms: record.timestamp_ms,
+            })
+        };
+        self.write(records.into_iter().map(record).collect::<Result<_, StoreError>>()?)
     }
 
     fn changes(&self) -> u64 {
@@ -198,20 +244,24 @@ impl Outputs for LogAtRest {
     ) -> Result<(Vec<Stored>, u64), StoreError> {
         let at = TopicPartition { topic: self.number(topic), partition };
         let (batch, next) = self.reader.read(at, from.clamp(start, end), max_bytes)?;
-        Ok((stored(topic, &batch, LocalBatch::headers), next))
+        Ok((stored(for_readers(topic), &batch, LocalBatch::headers), next))
     }
 }
 
-/// Records as readers get them: the decision headers of scores are ours alone.
+/// Whether the headers of a topic are for its readers: those of scores hold decisions, ours alone.
+fn for_readers(topic: OutputTopic) -> bool {
+    topic == OutputTopic::DeadLetters
+}
+
+/// Records as readers get them.
 pub(super) fn stored<'b, B: RecordBatch, H: Iterator<Item = (&'b str, &'b [u8])>>(
-    topic: OutputTopic,
+    with_headers: bool,
     batch: &'b B,
     headers: impl Fn(&'b B, usize) -> H,
 ) -> Vec<Stored> {
-    let for_readers = topic == OutputTopic::DeadLetters;
     let record = |index| {
         let record = batch.get(index);
-        let headers = headers(batch, index).filter(|_| for_readers);
+        let headers = headers(batch, index).filter(|_| with_headers);
         Stored {
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,

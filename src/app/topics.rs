@@ -59,6 +59,11 @@ impl TopicTable {
         self.of_kind[kind as usize] // one place per kind
     }
 
+    /// The input topic of that name.
+    pub fn input_named(&self, name: &str) -> Option<TopicId> {
+        self.inputs.iter().position(|known| known == name).map(number)
+    }
+
     /// The number of a topic that can be read.
     pub fn output(&self, topic: OutputTopic) -> TopicId {
         match topic {

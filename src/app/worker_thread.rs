@@ -52,6 +52,7 @@ pub enum Ended {
 /// How one worker ended.
 enum Run {
     Stopped,
+    Failed(String),
     Rebuild(Arc<RebuildReason>),
 }
 
@@ -72,7 +73,11 @@ impl<M: Members> Parts<M> {
             let ended = self.drive(&mut worker, stopped);
             self.report(&mut worker);
             self.settings.known_epochs.clone_from(worker.config_epochs());
-            let Run::Rebuild(reason) = ended else { return Ended::Stopped };
+            let reason = match ended {
+                Run::Stopped => return Ended::Stopped,
+                Run::Failed(sentence) => return Ended::Failed(sentence),
+                Run::Rebuild(reason) => reason,
+            };
             if let RebuildReason::Log(error @ (LogError::InstanceTaken { .. } | LogError::Denied { .. })) =
                 &*reason
             {
@@ -101,6 +106,10 @@ impl<M: Members> Parts<M> {
         let mut report_at_ms = 0;
         let mut said = Said::default();
         loop {
+            // Without a last commit: what it would rest on is not what is there.
+            if let Some(sentence) = self.members.must_end() {
+                return Run::Failed(sentence);
+            }
             // Taken before the step: what comes while it runs ends the wait at once.
             let seen = self.members.changes();
             let wall_ms = clock::wall_ms();

@@ -8,6 +8,7 @@
 mod check;
 mod completions;
 mod config;
+mod dead_letters;
 mod demo;
 mod explain;
 mod metrics;
@@ -109,6 +110,8 @@ enum Command {
     Send(send::Args),
     /// Print published scores, risks or dead letters
     Tail(tail::Args),
+    /// List, group, show and put back what was refused
+    DeadLetters(dead_letters::Args),
     /// Say why an account stands where it stands
     Explain(explain::Args),
     /// Run history files through the engine, without a log
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Done {
     let global = &cli.global;
     match &cli.command {
+        Command::DeadLetters(args) => dead_letters::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Explain(args) => explain::run(args, global),
         Command::Replay(args) => replay::run(args, global),

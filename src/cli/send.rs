@@ -152,7 +152,7 @@ impl Way {
             Ok(answer) if matches!(answer.status, 200 | 207 | 422) => summary(&answer).map(Attempt::Answered),
             Ok(answer) if matches!(answer.status, 429 | 503) => {
                 let wait = answer.retry_after_secs.map(Duration::from_secs);
-                Ok(Attempt::Again(format!("the instance answers {}", answer.status), wait))
+                Ok(Attempt::Again(format!("the instance answers {}{}", answer.status, detail(&answer)), wait))
             }
             Ok(answer) => {
                 let said = String::from_utf8_lossy(&answer.body).into_owned();
@@ -162,6 +162,16 @@ impl Way {
             Err(error) => Ok(Attempt::Again(error.to_string(), None)),
         }
     }
+}
+
+/// What a problem document says, if the answer is one.
+fn detail(answer: &Answer) -> String {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    let problem = serde_json::from_slice::<Problem>(&answer.body);
+    problem.map_or_else(|_| String::new(), |problem| format!(": {}", problem.detail))
 }
 
 fn summary(answer: &Answer) -> Result<Summary, Failure> {

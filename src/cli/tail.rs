@@ -69,7 +69,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
         if lines.is_empty() && !(args.follow && source.is_running()) {
             return Ok(Exit::Ok);
         }
-        ask = Ask { from: Some(next), last: None, follow: args.follow.then_some(FOLLOW_SECS) };
+        ask = Ask { from: Some(next), follow: args.follow.then_some(FOLLOW_SECS), ..Ask::default() };
     }
 }
 

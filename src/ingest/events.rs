@@ -76,10 +76,8 @@ pub async fn post_events(
             INGEST_THROTTLED.add(&[], 1);
             Err(throttled())
         }
-        Ok(Err(StoreError::Failed { detail } | StoreError::Refused { sentence: detail })) => {
-            Err(unavailable(detail))
-        }
-        Err(_) => Err(unavailable("the request was interrupted".to_owned())),
+        Ok(Err(error)) => Err(unavailable(&error)),
+        Err(_) => Err(unavailable(&StoreError::Failed { detail: "the request was interrupted".to_owned() })),
     }
 }
 
@@ -213,7 +211,7 @@ fn answer(summary: &Summary) -> Response {
     problem_json(status, &AllRefused { problem, summary })
 }
 
-fn throttled() -> Problem {
+pub(super) fn throttled() -> Problem {
     Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
         "urn:accountpulse:problem:busy",
@@ -222,12 +220,15 @@ fn throttled() -> Problem {
     )
 }
 
-fn unavailable(detail: String) -> Problem {
-    tracing::error!(detail, "events could not be written");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "urn:accountpulse:problem:log",
-        "The log does not answer",
-        "the events may or may not have been written; send the same again, a repeated event changes nothing",
-    )
+pub(super) fn unavailable(error: &StoreError) -> Problem {
+    const AGAIN: &str =
+        "the events may or may not have been written; send the same again, a repeated event changes nothing";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    if let StoreError::Disk { sentence } = error {
+        // The log room has said so once; a client that tries again and again must not fill the log.
+        let detail = format!("{sentence}; {AGAIN}");
+        return Problem::new(status, "urn:accountpulse:problem:disk", "The disk of the log refuses", detail);
+    }
+    tracing::error!(%error, "events could not be written");
+    Problem::new(status, "urn:accountpulse:problem:log", "The log does not answer", AGAIN)
 }

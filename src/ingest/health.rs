@@ -1,7 +1,7 @@
 //! Whether the instance lives and whether it is ready, from what the worker's thread reports.
 //!
 //! Live = the worker finished a step lately; it does not depend on the log answering. Ready =
-//! configured, the cluster (if there is one) answers, assigned, state restored, caught up, not
+//! configured, the cluster (if there is one) answers, the disk (of the embedded log) does, assigned, state restored, caught up, not
 //! stopping.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -34,6 +34,8 @@ pub struct Health {
     pub stopping: AtomicBool,
     /// Why the cluster does not answer; `None` while it does, and always without a cluster.
     cluster: Mutex<Option<String>>,
+    /// Why the disk of the embedded log refuses; `None` while it does not.
+    disk: Mutex<Option<String>>,
 }
 
 /// One condition with its name and, when it does not hold, the reason.
@@ -45,13 +47,20 @@ impl Health {
         *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
+    /// The disk of the embedded log refuses from now on, and this is why; or it is well again.
+    pub fn note_disk(&self, trouble: Option<String>) {
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
     /// Conditions of being ready.
-    pub fn ready_checks(&self) -> [Check; 5] {
+    pub fn ready_checks(&self) -> [Check; 6] {
+        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let trouble = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let waiting = self.waiting.load(Ordering::Relaxed);
         let max = self.waiting_max.load(Ordering::Relaxed);
         [
             ("cluster", trouble.is_none(), trouble.unwrap_or_default()),
+            ("disk", disk.is_none(), disk.unwrap_or_default()),
             ("assigned", self.assigned.load(Ordering::Relaxed), "no partitions are assigned yet".to_owned()),
             ("restored", self.restored.load(Ordering::Relaxed), "state is being restored".to_owned()),
             ("caught-up", waiting <= max, format!("{waiting} records wait, at most {max} may")),

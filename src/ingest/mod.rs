@@ -3,6 +3,7 @@
 //! ```text
 //! POST /v1/events ── guard ── admission queue ── decoder ── durable append ── 200 | 207 | 422
 //! GET  /v1/topics/{scores|risks|dead-letters}?from=…&follow=…      NDJSON, long poll
+//! POST /v1/dead-letters/resubmit      refused records back to where they came from
 //! GET  /metrics /version /-/healthy /-/ready /livez /readyz
 //! ```
 //!
@@ -19,7 +20,9 @@ pub mod events;
 mod form;
 mod guard;
 pub mod health;
+pub mod letter;
 mod problem;
+pub mod put_back;
 mod store;
 pub mod topics;
 
@@ -35,7 +38,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine::event::Intake;
 
-pub use store::{NewRecord, OutputTopic, Outputs, Store, StoreError, Stored};
+pub use store::{NewRecord, OldRecord, OutputTopic, Outputs, Store, StoreError, Stored};
 
 /// What the handlers share.
 pub struct Shared {
@@ -58,6 +61,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/events", post(events::post_events))
         .route("/v1/topics/{topic}", get(topics::get_topic))
+        .route("/v1/dead-letters/resubmit", post(put_back::post_resubmit))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
         .route("/livez", get(health::live))

@@ -51,8 +51,8 @@ impl IntoResponse for Problem {
 
 /// No route matches.
 pub async fn no_route() -> Problem {
-    let detail = "there is /v1/events, /v1/topics/{scores|risks|dead-letters}, /metrics, /livez, \
-                  /readyz and /version";
+    let detail = "there is /v1/events, /v1/topics/{scores|risks|dead-letters}, /v1/dead-letters/resubmit, /metrics, \
+                  /livez, /readyz and /version";
     Problem::new(StatusCode::NOT_FOUND, "urn:accountpulse:problem:not-found", "No such route", detail)
 }
 
@@ -62,6 +62,6 @@ pub async fn no_method() -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         "urn:accountpulse:problem:method",
         "Method not allowed here",
-        "events are sent with POST, everything else is read with GET",
+        "events and lists of dead letters are sent with POST, everything else is read with GET",
     )
 }

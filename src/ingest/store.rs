@@ -20,6 +20,23 @@ pub struct NewRecord {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
+/// A record on its way back to the input topic where it was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldRecord {
+    /// Name of the topic, which is an input.
+    pub topic: String,
+    /// Partition.
+    pub partition: u32,
+    /// Key bytes.
+    pub key: Option<Vec<u8>>,
+    /// Value bytes.
+    pub value: Option<Vec<u8>>,
+    /// Headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Record timestamp, UTC milliseconds.
+    pub timestamp_ms: i64,
+}
+
 /// The topics that can be read over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputTopic {
@@ -77,6 +94,12 @@ pub enum StoreError {
         /// What, and the next step.
         sentence: String,
     },
+    /// The disk refuses; nothing was acknowledged.
+    #[error("{sentence}")]
+    Disk {
+        /// Why, and the next step.
+        sentence: String,
+    },
     /// It failed; nothing was acknowledged.
     #[error("the log failed: {detail}")]
     Failed {
@@ -107,6 +130,18 @@ pub trait Outputs {
 pub trait Store: Outputs + Send + Sync + 'static {
     /// Returns once every record is durable, or none is.
     fn append(&self, records: Vec<NewRecord>) -> Result<(), StoreError>;
+
+    /// Whether an input topic has that name.
+    fn is_input(&self, topic: &str) -> bool;
+
+    /// Name of the dead-letter topic.
+    fn letters_name(&self) -> String;
+
+    /// The record of an input topic at that offset, if it is still there.
+    fn input_record(&self, topic: &str, partition: u32, offset: u64) -> Result<Option<Stored>, StoreError>;
+
+    /// Writes records to input topics as they are; returns once every record is durable.
+    fn put_back(&self, records: Vec<OldRecord>) -> Result<(), StoreError>;
 
     /// A number that changes whenever something was committed.
     fn changes(&self) -> u64;

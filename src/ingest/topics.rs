@@ -5,6 +5,7 @@
 //!                                   named start at their beginning
 //! last=N                            instead of from: the last N of every partition
 //! follow=SECONDS                    wait that long for the first record
+//! exact=true                        key, value and headers as they are, in base64
 //! ```
 //!
 //! The header `accountpulse-next` holds the `from` of the next request.
@@ -19,6 +20,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -46,6 +48,8 @@ pub struct Ask {
     pub last: Option<u64>,
     /// How many seconds to wait for the first record.
     pub follow: Option<u64>,
+    /// Lines of [`ExactLine`].
+    pub exact: bool,
 }
 
 /// The handler.
@@ -58,7 +62,7 @@ pub async fn get_topic(
         return Err(bad(StatusCode::NOT_FOUND, "the topics are scores, risks and dead-letters"));
     };
     let Ok(Query(ask)) = query else {
-        return Err(bad(StatusCode::BAD_REQUEST, "the parameters are from, last and follow"));
+        return Err(bad(StatusCode::BAD_REQUEST, "the parameters are from, last, follow and exact"));
     };
     let store = Arc::clone(&shared.store);
     let health = Arc::clone(&shared.health);
@@ -122,7 +126,8 @@ pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &As
     if let Some(count) = ask.last {
         let mut next = Vec::new();
         for (partition, bounds) in (0u32..).zip(bounds) {
-            next.push(last(outputs, (topic, partition), bounds, count, &mut lines)?);
+            let mut write = |record: &Stored| write_line(&mut lines, (topic, partition), record, ask.exact);
+            next.push(last(outputs, (topic, partition), bounds, count, &mut write)?);
         }
         return Ok(Page { lines, next });
     }
@@ -131,7 +136,7 @@ pub fn read_page(outputs: &(impl Outputs + ?Sized), topic: OutputTopic, ask: &As
         let (records, after) = outputs.read(topic, partition, bounds, *position, PARTITION_BYTES_MAX)?;
         *position = after;
         for record in &records {
-            write_line(&mut lines, topic, partition, record);
+            write_line(&mut lines, (topic, partition), record, ask.exact);
         }
     }
     Ok(Page { lines, next })
@@ -144,7 +149,7 @@ fn last(
     (topic, partition): (OutputTopic, u32),
     (first, end): (u64, u64),
     count: u64,
-    lines: &mut Vec<u8>,
+    write: &mut dyn FnMut(&Stored),
 ) -> Result<u64, Failure> {
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
     let mut back = count.max(1);
@@ -166,7 +171,7 @@ fn last(
             position = after;
         }
         if found.len() >= wanted || from == first {
-            found.iter().take(wanted).for_each(|record| write_line(lines, topic, partition, record));
+            found.iter().take(wanted).for_each(write);
             return Ok(position);
         }
         back = back.saturating_mul(4);
@@ -183,7 +188,7 @@ pub fn collect(
     let wait = Duration::from_secs(ask.follow.unwrap_or(0).min(FOLLOW_MAX_SECS));
     let began = clock::monotonic();
     // `from=end` means the end as of the request, not as of the last look.
-    let mut ask = Ask { from: ask.from.clone(), last: ask.last, follow: None };
+    let mut ask = Ask { from: ask.from.clone(), last: ask.last, follow: None, exact: ask.exact };
     loop {
         // Taken before reading: a change in between ends the wait at once.
         let seen = store.changes();
@@ -192,7 +197,7 @@ pub fn collect(
         if !page.lines.is_empty() || left.is_zero() || stopping() {
             return Ok(page);
         }
-        ask = Ask { from: Some(page.next_from()), last: None, follow: None };
+        ask = Ask { from: Some(page.next_from()), last: None, follow: None, exact: ask.exact };
         store.wait(seen, left.min(WAIT_SLICE));
     }
 }
@@ -229,6 +234,51 @@ struct Line<'a> {
     value: Option<Value<'a>>,
 }
 
+/// One line of an answer with `exact=true`: base64 (standard, padded), and headers in order.
+#[derive(Serialize, Deserialize)]
+pub struct ExactLine {
+    /// Partition.
+    pub partition: u32,
+    /// Offset.
+    pub offset: u64,
+    /// Time.
+    pub timestamp_ms: i64,
+    /// Key.
+    pub key: Option<String>,
+    /// Name as text, value in base64.
+    pub headers: Vec<(String, String)>,
+    /// Value.
+    pub value: Option<String>,
+}
+
+impl ExactLine {
+    fn of(partition: u32, record: &Stored) -> ExactLine {
+        let text = |bytes: &Vec<u8>| BASE64_STANDARD.encode(bytes);
+        ExactLine {
+            partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_ref().map(text),
+            headers: record.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            value: record.value.as_ref().map(text),
+        }
+    }
+
+    /// The record; `None` if a part is no base64.
+    pub fn stored(self) -> Option<Stored> {
+        let bytes = |text: String| BASE64_STANDARD.decode(text).ok();
+        let part = |text: Option<String>| text.map_or(Some(None), |text| bytes(text).map(Some));
+        let headers = self.headers.into_iter().map(|(name, value)| Some((name, bytes(value)?)));
+        Some(Stored {
+            offset: self.offset,
+            timestamp_ms: self.timestamp_ms,
+            key: part(self.key)?,
+            value: part(self.value)?,
+            headers: headers.collect::<Option<_>>()?,
+        })
+    }
+}
+
 /// A value that is JSON stands as it is, with the digits it was written with; a record of ours in
 /// protobuf as its JSON twin; others as text.
 #[derive(Serialize)]
@@ -238,7 +288,14 @@ enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
-fn write_line(out: &mut Vec<u8>, topic: OutputTopic, partition: u32, record: &Stored) {
+fn write_line(out: &mut Vec<u8>, (topic, partition): (OutputTopic, u32), record: &Stored, exact: bool) {
+    if exact {
+        // Text and numbers always serialise, and a Vec takes every byte.
+        if serde_json::to_writer(&mut *out, &ExactLine::of(partition, record)).is_ok() {
+            out.push(b'\n');
+        }
+        return;
+    }
     let value = record.value.as_deref().map(|bytes| readable(topic, bytes));
     let value = value.as_deref().map(|bytes| match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(raw) if !raw.get().contains('\n') => Value::Json(raw),
@@ -272,6 +329,21 @@ fn readable(topic: OutputTopic, bytes: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exact_line_loses_nothing() {
+        let record = Stored {
+            offset: 3,
+            timestamp_ms: -1,
+            key: Some(vec![0xff, 0]),
+            value: Some(Vec::new()),
+            headers: vec![("h".to_owned(), vec![0xfe]), ("h".to_owned(), Vec::new())],
+        };
+        let mut line = Vec::new();
+        write_line(&mut line, (OutputTopic::DeadLetters, 5), &record, true);
+        let read: ExactLine = serde_json::from_slice(&line).unwrap();
+        assert_eq!((read.partition, read.stored()), (5, Some(record)));
+    }
 
     #[test]
     fn our_records_are_shown_as_json_and_refused_input_as_it_came() {

@@ -15,6 +15,7 @@ pub mod kafka;
 pub mod local;
 pub mod sim;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A topic, as an index into the list the log was opened with. Names stay at the edge.
@@ -77,7 +78,12 @@ pub trait RecordBatch {
     }
     /// The last header of that name of the record at `index`.
     fn header(&self, index: usize, name: &str) -> Option<&[u8]>;
+    /// Shows every header of the record at `index`, in order.
+    fn each_header<'b>(&'b self, index: usize, see: &mut dyn FnMut(&'b str, &'b [u8]));
 }
+
+/// The name of a header: mostly one of ours.
+pub type HeaderName = Cow<'static, str>;
 
 /// A record to be written inside the open transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +95,7 @@ pub struct OutRecord {
     /// Value bytes; `None` writes a tombstone.
     pub value: Option<Vec<u8>>,
     /// Headers, in order.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub headers: Vec<(HeaderName, Vec<u8>)>,
     /// Record timestamp, UTC milliseconds.
     pub timestamp_ms: i64,
 }

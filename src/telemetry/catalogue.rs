@@ -215,6 +215,8 @@ catalogue! {
         "Events refused at the HTTP door; they were not written.", "When a producer sends something wrong.";
     INGEST_THROTTLED = "ingest_throttled_total", Counter, [],
         "Requests answered 429 because the append queue was full.", "Under more load than the disk takes.";
+    INGEST_RESUBMITTED = "ingest_resubmitted_total", Counter, [],
+        "Refused records that were put back by `accountpulse dead-letters resubmit`.", "After a cause was repaired.";
     HTTP_SECONDS = "http_request_duration_seconds", Histogram(HTTP_BUCKETS), [Route, Method, Status],
         "Duration of HTTP requests until the response is ready.", "With every request.";
 }

@@ -9,7 +9,7 @@
 use crate::engine::ScoreOutput;
 use crate::engine::record::{OutputEncoding, RiskTransition, score_id, transition_id};
 use crate::engine::time::rfc3339;
-use crate::log::{OutRecord, TopicPartition};
+use crate::log::{HeaderName, OutRecord, TopicPartition};
 
 /// The complete decision state of the account; on scores, opaque and ours.
 pub const HEADER_DECISIONS: &str = "accountpulse.decisions";
@@ -63,7 +63,7 @@ pub fn score_record(
     };
     let key = account.into_bytes();
     let mut headers = headers(encoding, SCORE_TYPE, id, record.as_of, &key);
-    headers.push((HEADER_DECISIONS, decisions));
+    headers.push((HEADER_DECISIONS.into(), decisions));
     Ok(OutRecord { to, key: Some(key), value: Some(value), headers, timestamp_ms })
 }
 
@@ -100,19 +100,19 @@ fn headers(
     id: Vec<u8>,
     time_ms: i64,
     account: &[u8],
-) -> Vec<(&'static str, Vec<u8>)> {
+) -> Vec<(HeaderName, Vec<u8>)> {
     let content_type: &[u8] = match encoding {
         OutputEncoding::Json => b"application/json",
         OutputEncoding::Protobuf => b"application/x-protobuf",
     };
     // One more than these, for the decisions of a score.
     let mut headers = Vec::with_capacity(8);
-    headers.push((HEADER_CONTENT_TYPE, content_type.to_vec()));
-    headers.push((HEADER_CE_SPECVERSION, SPECVERSION.to_vec()));
-    headers.push((HEADER_CE_ID, id));
-    headers.push((HEADER_CE_SOURCE, SOURCE.to_vec()));
-    headers.push((HEADER_CE_TYPE, ce_type.to_vec()));
-    headers.push((HEADER_CE_TIME, rfc3339(time_ms).into_bytes()));
-    headers.push((HEADER_CE_SUBJECT, account.to_vec()));
+    headers.push((HEADER_CONTENT_TYPE.into(), content_type.to_vec()));
+    headers.push((HEADER_CE_SPECVERSION.into(), SPECVERSION.to_vec()));
+    headers.push((HEADER_CE_ID.into(), id));
+    headers.push((HEADER_CE_SOURCE.into(), SOURCE.to_vec()));
+    headers.push((HEADER_CE_TYPE.into(), ce_type.to_vec()));
+    headers.push((HEADER_CE_TIME.into(), rfc3339(time_ms).into_bytes()));
+    headers.push((HEADER_CE_SUBJECT.into(), account.to_vec()));
     headers
 }

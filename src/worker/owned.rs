@@ -48,6 +48,10 @@ impl<B: RecordBatch> Headers for Queued<B> {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.batch.header(self.index, name)
     }
+
+    fn each<'h>(&'h self, see: &mut dyn FnMut(&'h str, &'h [u8])) {
+        self.batch.each_header(self.index, see);
+    }
 }
 
 /// The headers of a record of a batch that is only read.
@@ -65,6 +69,10 @@ impl<B: RecordBatch> Headers for HeadersAt<'_, B> {
 
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.batch.header(self.index, name)
+    }
+
+    fn each<'h>(&'h self, see: &mut dyn FnMut(&'h str, &'h [u8])) {
+        self.batch.each_header(self.index, see);
     }
 }
 

@@ -20,7 +20,7 @@ use accountpulse::engine::event::{PersonKey, decode_json};
 use accountpulse::engine::record::{OutputEncoding, RecordKind, RiskTransition, json_twin};
 use accountpulse::engine::risk::Transition;
 use accountpulse::engine::{EngineConfig, Input, ScoreOutput, Shard, ShardId};
-use accountpulse::log::{OutRecord, TopicId, TopicPartition};
+use accountpulse::log::{HeaderName, OutRecord, TopicId, TopicPartition};
 use accountpulse::worker::{HEADER_CONTENT_TYPE, HEADER_DECISIONS, risk_record, score_record};
 use jiff::Timestamp;
 
@@ -213,7 +213,7 @@ fn golden_protobuf_reads_as_golden_json_and_only_the_content_type_differs() {
         let read = |extension: &str| fs::read_to_string(format!("{folder}/{name}.{extension}")).unwrap();
         let twin = json_twin(record.kind(), &bytes_of(&read("hex"))).unwrap().into_owned();
         assert_eq!(String::from_utf8(twin).unwrap(), read("json").trim_end(), "{name}");
-        let same = |header: &&(&str, Vec<u8>)| header.0 != HEADER_CONTENT_TYPE;
+        let same = |header: &&(HeaderName, Vec<u8>)| header.0 != HEADER_CONTENT_TYPE;
         assert!(json.headers.iter().filter(same).eq(protobuf.headers.iter().filter(same)), "{name}");
         let content_type = protobuf.headers.iter().find(|(name, _)| *name == HEADER_CONTENT_TYPE).unwrap();
         assert_eq!(content_type.1, b"application/x-protobuf");

@@ -6,6 +6,8 @@
 
 #[path = "processes/commands.rs"]
 mod commands;
+#[path = "processes/letters.rs"]
+mod letters;
 #[path = "processes/names.rs"]
 mod names;
 #[path = "processes/outage.rs"]
@@ -16,3 +18,5 @@ mod place;
 mod refused;
 #[path = "processes/secured.rs"]
 mod secured;
+#[path = "processes/topology.rs"]
+mod topology;

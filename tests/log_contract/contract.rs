@@ -159,7 +159,8 @@ pub fn a_range_can_be_walked_in_small_steps<H: Harness>() {
 pub fn records_come_back_as_they_were_sent<H: Harness>() {
     let harness = H::open();
     let mut log = harness.member();
-    let headers = vec![("h", b"1".to_vec()), ("other", Vec::new()), ("h", b"2".to_vec())];
+    let headers =
+        vec![("h".into(), b"1".to_vec()), ("other".into(), Vec::new()), ("h".into(), b"2".to_vec())];
     let full = OutRecord { headers, timestamp_ms: 5, ..out(at(OUT, 1), "key", "") };
     let bare =
         OutRecord { key: None, value: None, timestamp_ms: 1_700_000_000_123, ..out(at(OUT, 1), "", "") };
@@ -175,6 +176,9 @@ pub fn records_come_back_as_they_were_sent<H: Harness>() {
                 assert_eq!(found, (Some(&b"key"[..]), Some(&b""[..]), 5));
                 assert_eq!((header("h"), header("other")), (Some(&b"2"[..]), Some(&b""[..])));
                 assert_eq!(header("none"), None);
+                let mut all = Vec::new();
+                batch.each_header(index, &mut |name, value| all.push((name, value)));
+                assert_eq!(all, [("h", &b"1"[..]), ("other", b""), ("h", b"2")]);
             }
             _ => {
                 assert_eq!(found, (None, None, 1_700_000_000_123));

@@ -22,6 +22,15 @@ pub trait Headers {
 
     /// The value of the last header of that name.
     fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// Shows every header that is known, in order: what is kept of a record that is refused.
+    fn each<'h>(&'h self, see: &mut dyn FnMut(&'h str, &'h [u8])) {
+        for name in READ_HEADERS {
+            if let Some(value) = self.header(name) {
+                see(name, value);
+            }
+        }
+    }
 }
 
 /// The headers of a record that has none.

@@ -127,13 +127,18 @@ impl KafkaCluster {
         Ok(found.elements().iter().map(end).collect())
     }
 
-    /// Every topic of the options, in their order.
-    pub fn describe(&self, timeout: Duration) -> Result<Vec<TopicFound>, KafkaError> {
+    /// Every topic of the options, in their order, without settings.
+    pub fn look(&self, timeout: Duration) -> Result<Vec<TopicFound>, KafkaError> {
         let probe = self.probe(timeout)?;
-        let mut found = Vec::new();
-        for name in &self.options().topics {
-            found.push(TopicFound { name: name.clone(), state: self.look_at(name, &probe, timeout)? });
-        }
+        let look = |name: &String| {
+            Ok(TopicFound { name: name.clone(), state: self.look_at(name, &probe, timeout)? })
+        };
+        self.options().topics.iter().map(look).collect()
+    }
+
+    /// The same with settings.
+    pub fn describe(&self, timeout: Duration) -> Result<Vec<TopicFound>, KafkaError> {
+        let mut found = self.look(timeout)?;
         let names: Vec<&str> =
             found.iter().filter(|topic| exists(topic)).map(|topic| topic.name.as_str()).collect();
         let mut all = self.read_settings(&names, timeout)?;

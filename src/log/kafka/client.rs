@@ -5,6 +5,7 @@
 //! once before its first blocking call (see `context.rs`), and hold a [`Guard`] around every
 //! blocking one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,9 @@ const LONGEST_SLICE: Duration = Duration::from_secs(2);
 const MAY_PASS: Duration = Duration::from_secs(2);
 /// The same where no reason is known.
 const MAY_SPEAK: Duration = Duration::from_secs(6);
+
+/// What a member that stays away adds to its session, so that the group has noticed.
+const AWAY_MARGIN: Duration = Duration::from_secs(3);
 
 /// A client that only asks.
 pub(super) type Probe = BaseConsumer<Base>;
@@ -89,6 +93,8 @@ pub struct KafkaCluster {
     probe: Mutex<Option<Arc<Probe>>>,
     /// What asks for the ends of partitions, while there is a member that wants to know.
     prober: Mutex<Weak<Prober>>,
+    /// Members that were given what a former configuration asked for, and until when each stays away.
+    former: Mutex<BTreeMap<String, Option<Instant>>>,
 }
 
 impl std::fmt::Debug for KafkaCluster {
@@ -124,10 +130,31 @@ impl KafkaCluster {
             watchdog: Arc::default(),
             probe: Mutex::default(),
             prober: Mutex::default(),
+            former: Mutex::default(),
             options,
         };
         cluster.try_settings()?;
         Ok(Arc::new(cluster))
+    }
+
+    /// A member was given partitions that a former configuration asked for; whether to stay away until
+    /// its session has ended. Once only: what is given afterwards is how it is.
+    pub(super) fn leave_former(&self, member: &str) -> bool {
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !former.contains_key(member);
+        if is_first {
+            former.insert(member.to_owned(), None);
+        }
+        is_first
+    }
+
+    /// Whether that member still has to stay away.
+    pub(super) fn stays_away(&self, member: &str) -> bool {
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(until) = former.get_mut(member) else { return false };
+        // Counted from the first question of the successor: its predecessor is silent by then.
+        let away = self.options.session_timeout + AWAY_MARGIN;
+        clock::monotonic() < *until.get_or_insert_with(|| clock::monotonic() + away)
     }
 
     /// What the cluster is and who we are.

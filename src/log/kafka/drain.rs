@@ -244,6 +244,10 @@ impl RecordBatch for KafkaBatch {
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         self.headers(index).filter(|(found, _)| *found == name).last().map(|(_, value)| value)
     }
+
+    fn each_header<'b>(&'b self, index: usize, see: &mut dyn FnMut(&'b str, &'b [u8])) {
+        self.headers(index).for_each(|(name, value)| see(name, value));
+    }
 }
 
 /// What stood in the queue and is no record.

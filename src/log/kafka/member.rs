@@ -26,7 +26,7 @@ use super::rebalance::{Happening, MemberContext, rectangle};
 use super::settings;
 use super::transaction::Transactions;
 use crate::clock;
-use crate::log::{GroupMetadata, LogError, Offset, Polled, TopicPartition, Watermarks};
+use crate::log::{GroupMetadata, LogError, Offset, Polled, TopicId, TopicPartition, Watermarks};
 
 /// Most records handed out at once.
 const BATCH: usize = 4096;
@@ -183,12 +183,21 @@ impl KafkaLog {
         self.consumer.context().base().heard();
     }
 
-    fn happening(&mut self, happening: Happening) -> Polled<KafkaBatch> {
+    fn happening(&mut self, happening: Happening) -> Result<Polled<KafkaBatch>, LogError> {
         self.heard();
         self.inputs.start(&[]);
         self.pending = None;
-        match happening {
+        Ok(match happening {
             Happening::Assigned { given, group } => {
+                if self.is_former(&given) && self.cluster.leave_former(&self.name) {
+                    let session = self.cluster.options().session_timeout;
+                    return Err(misuse(&format!(
+                        "the group gives {} the partitions of a former configuration, as it does to whoever returns \
+                         within a session; it joins anew once that is over, in {} s",
+                        self.name,
+                        session.as_secs()
+                    )));
+                }
                 self.revoking = false;
                 self.assignments += 1;
                 let shown = GroupMetadata { generation: self.assignments, member: self.name.clone() };
@@ -205,7 +214,18 @@ impl KafkaLog {
                 self.let_go();
                 Polled::Lost
             }
-        }
+        })
+    }
+
+    /// Whether this was given for other topics than ours: to a member that returns in time the group
+    /// hands back what it had, whatever it asks for now.
+    fn is_former(&self, given: &[(String, i32)]) -> bool {
+        let options = self.cluster.options();
+        let name = |id: &TopicId| options.topics.get(usize::from(id.0));
+        let is_ours = |topic: &String| options.inputs.iter().any(|id| name(id) == Some(topic));
+        let lacks = |id: &TopicId| !given.iter().any(|(topic, _)| Some(topic) == name(id));
+        !given.is_empty()
+            && (given.iter().any(|(topic, _)| !is_ours(topic)) || options.inputs.iter().any(lacks))
     }
 
     /// The partition numbers of which every input is ours, and those of which some are.

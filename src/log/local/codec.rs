@@ -257,6 +257,10 @@ impl RecordBatch for LocalBatch {
     fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         self.headers(index).filter(|(known, _)| *known == name).last().map(|(_, value)| value)
     }
+
+    fn each_header<'b>(&'b self, index: usize, see: &mut dyn FnMut(&'b str, &'b [u8])) {
+        self.headers(index).for_each(|(name, value)| see(name, value));
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@
 //!
 //! Promises: what was acknowledged survives a kill at any moment; outputs and positions of a
 //! commit become visible together; nothing is visible before it is durable. After the disk failed
-//! once, every later call fails with the same reason until the store is opened again: the file
-//! holds what was acknowledged, memory is not trusted.
+//! once, every call fails with the same reason until the file was opened anew: the file holds what
+//! was acknowledged, memory is not trusted. The writer opens it by itself once there is room again
+//! (`room.rs`), and every member from before is fenced then.
 //!
 //! Only the member writes output topics, only [`LocalStore::append`] writes input topics. That
 //! makes the offset of an output known before it is durable.
@@ -26,6 +27,7 @@
 mod codec;
 mod member;
 mod reader;
+mod room;
 mod shared;
 mod store;
 mod tables;
@@ -34,7 +36,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 pub use codec::LocalBatch;
 pub use member::LocalLog;
@@ -114,6 +117,56 @@ impl LocalOptions {
     }
 }
 
+/// What a disk can suffer from; each has its own next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskTrouble {
+    /// No room, or the quota is used up.
+    Full,
+    /// The file may not grow beyond a limit of the process.
+    Limit,
+    /// The file system is mounted without the right to write.
+    ReadOnly,
+    /// The user of this process may not.
+    Denied,
+    /// Something else has the name of the directory.
+    NoDirectory,
+    /// Anything else.
+    Broken,
+}
+
+impl DiskTrouble {
+    fn of(error: &std::io::Error) -> DiskTrouble {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskTrouble::Full,
+            ErrorKind::FileTooLarge => DiskTrouble::Limit,
+            ErrorKind::ReadOnlyFilesystem => DiskTrouble::ReadOnly,
+            ErrorKind::PermissionDenied => DiskTrouble::Denied,
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => DiskTrouble::NoDirectory,
+            _ => DiskTrouble::Broken,
+        }
+    }
+
+    fn sentence(self, detail: &str) -> String {
+        let (what, next) = match self {
+            DiskTrouble::Full => ("its disk is full", "make room there"),
+            DiskTrouble::Limit => {
+                ("a limit of the process on the size of files is reached", "raise it (ulimit -f)")
+            }
+            DiskTrouble::ReadOnly => {
+                ("its file system is read-only", "look for disk errors (dmesg), then mount it writable")
+            }
+            DiskTrouble::Denied => ("this user may not", "correct owner and permissions of the directory"),
+            DiskTrouble::NoDirectory => {
+                ("its place is no directory", "name another one (--data, or storage.data_dir)")
+            }
+            DiskTrouble::Broken => {
+                ("the disk does not do it", "look at the disk and how it is mounted (dmesg)")
+            }
+        };
+        format!("{what} ({detail}): {next}")
+    }
+}
+
 /// Why the store refused or failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LocalError {
@@ -172,10 +225,15 @@ pub enum LocalError {
         detail: String,
     },
     /// The disk or the file system refused. Nothing acknowledged is lost.
-    #[error("the log in {} cannot be used: {detail}; make room or correct the permissions, then start again", dir.display())]
+    #[error(
+        "the log in {} cannot be written, {}; nothing acknowledged is lost, and an instance that still runs goes on \
+         by itself", dir.display(), trouble.sentence(detail)
+    )]
     Disk {
         /// The data directory.
         dir: PathBuf,
+        /// What kind of trouble.
+        trouble: DiskTrouble,
         /// What the system said.
         detail: String,
     },
@@ -221,6 +279,17 @@ pub enum LocalError {
     /// The writer thread has ended.
     #[error("the log was closed")]
     Closed,
+}
+
+impl LocalError {
+    /// What the system said of a file in `dir`.
+    fn io(dir: &Path, error: &std::io::Error) -> LocalError {
+        LocalError::Disk {
+            dir: dir.to_path_buf(),
+            trouble: DiskTrouble::of(error),
+            detail: error.to_string(),
+        }
+    }
 }
 
 impl From<LocalError> for LogError {

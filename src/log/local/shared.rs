@@ -14,21 +14,24 @@ pub(super) struct Published {
     pub(super) changes: u64,
     /// Moves with every append to an input topic.
     pub(super) input_changes: u64,
-    /// The first failure of the disk; set for good.
+    /// Why the disk failed; until the file was opened anew.
     pub(super) failed: Option<LocalError>,
 }
 
+/// Hears of each failure, and of its end.
+pub(super) type Watcher = Box<dyn Fn(Option<&LocalError>) + Send + Sync>;
+
 /// The published facts and their bell.
-#[derive(Debug)]
 pub(super) struct Shared {
     published: Mutex<Published>,
     bell: Condvar,
+    watcher: Mutex<Option<Watcher>>,
 }
 
 impl Shared {
     pub(super) fn new(mirror: Mirror) -> Self {
         let published = Published { mirror, changes: 0, input_changes: 0, failed: None };
-        Self { published: Mutex::new(published), bell: Condvar::new() }
+        Self { published: Mutex::new(published), bell: Condvar::new(), watcher: Mutex::new(None) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Published> {
@@ -42,6 +45,34 @@ impl Shared {
         match &published.failed {
             Some(error) => Err(error.clone()),
             None => Ok(published),
+        }
+    }
+
+    /// From now on `watcher` hears of failures.
+    pub(super) fn watch(&self, watcher: Watcher) {
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+    }
+
+    /// The disk failed: everybody hears why from here on.
+    pub(super) fn fail(&self, error: &LocalError) {
+        self.publish(|published| published.failed = Some(error.clone()));
+        self.tell(Some(error));
+    }
+
+    /// The file was opened anew and holds this.
+    pub(super) fn recover(&self, mirror: Mirror) {
+        self.publish(|published| {
+            published.mirror = mirror;
+            published.failed = None;
+            published.changes += 1;
+            published.input_changes += 1;
+        });
+        self.tell(None);
+    }
+
+    fn tell(&self, trouble: Option<&LocalError>) {
+        if let Some(watcher) = &*self.watcher.lock().unwrap_or_else(PoisonError::into_inner) {
+            watcher(trouble);
         }
     }
 

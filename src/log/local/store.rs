@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use redb::{Builder, Database};
+use redb::Builder;
 
 use super::codec::{Body, Fresh, LocalBatch};
 use super::member::LocalLog;
+use super::room::{Opener, Room, Slot};
 use super::shared::Shared;
 use super::tables::{Layout, Span, load, opening_error, prepare, read_span};
 use super::writer::{Chunk, Cutoff, Done, Records, Reply, Request, Work, Writer};
@@ -27,7 +28,7 @@ pub struct LocalStore {
     pub(super) layout: Layout,
     pub(super) shared: Arc<Shared>,
     pub(super) transaction_bytes: usize,
-    pub(super) db: Arc<Database>,
+    pub(super) db: Arc<Slot>,
     floors: Mutex<BTreeMap<TopicPartition, Offset>>,
     queued_bytes: Arc<AtomicUsize>,
     /// `None` only while the store is being dropped.
@@ -38,26 +39,31 @@ pub struct LocalStore {
 impl LocalStore {
     /// Opens the log in `dir`, creating both if needed.
     pub fn open(dir: &Path, options: LocalOptions) -> Result<Arc<Self>, LocalError> {
-        std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES);
-        let db = builder.create(dir.join(FILE_NAME)).map_err(|error| opening_error(dir, error))?;
-        Self::with_database(db, dir, &options)
+        std::fs::create_dir_all(dir).map_err(|error| LocalError::io(dir, &error))?;
+        let file = dir.join(FILE_NAME);
+        let open = move || {
+            let mut builder = Builder::new();
+            builder.set_cache_size(CACHE_BYTES);
+            builder.create(&file)
+        };
+        Self::with_opener(Box::new(open), dir, &options)
     }
 
-    /// The store over an open database; tests bring one with a failing disk.
-    pub(super) fn with_database(
-        db: Database,
+    /// The store over what `open` opens, now and after a failure; tests bring a failing disk.
+    pub(super) fn with_opener(
+        open: Opener,
         dir: &Path,
         options: &LocalOptions,
     ) -> Result<Arc<Self>, LocalError> {
+        let db = open().map_err(|error| opening_error(dir, error))?;
         let layout = prepare(&db, dir, options)?;
         let shared = Arc::new(Shared::new(load(&db, dir, &layout)?));
-        let db = Arc::new(db);
+        let db = Arc::new(Slot::new(db));
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let (queue, requests) = bounded(MAX_QUEUED_REQUESTS);
         let writer = Writer {
             db: Arc::clone(&db),
+            room: Room::new(dir, open, layout.clone()),
             dir: dir.to_path_buf(),
             shared: Arc::clone(&shared),
             queue: requests,
@@ -65,7 +71,7 @@ impl LocalStore {
             epoch: 0,
         };
         let thread = std::thread::Builder::new().name("log-writer".to_owned());
-        let writer = thread.spawn(move || writer.run()).map_err(|error| io_error(dir, &error))?;
+        let writer = thread.spawn(move || writer.run()).map_err(|error| LocalError::io(dir, &error))?;
         Ok(Arc::new(Self {
             dir: dir.to_path_buf(),
             layout,
@@ -215,7 +221,20 @@ impl LocalStore {
         let (_, place) = self.layout.find(at)?;
         let marks = self.watermarks(at)?;
         let span = Span { at, place, from, marks, max_bytes: max_bytes.max(1) };
-        read_span(self.db.as_ref(), &self.dir, &span)
+        self.db.with(|db| read_span(db, &self.dir, &span)).unwrap_or_else(|| {
+            // The file is being opened anew: whoever asks now hears why.
+            self.shared.usable().and(Err(LocalError::Busy))
+        })
+    }
+
+    /// Why the log cannot be used now, if so.
+    pub fn trouble(&self) -> Option<LocalError> {
+        self.shared.lock().failed.clone()
+    }
+
+    /// Calls `told` whenever the log fails, with the reason, and when it is back.
+    pub fn on_trouble(&self, told: impl Fn(Option<&LocalError>) + Send + Sync + 'static) {
+        self.shared.watch(Box::new(told));
     }
 
     /// A number that moves with every change of any topic.
@@ -254,10 +273,6 @@ impl LocalStore {
             _ => Err(LocalError::Closed),
         }
     }
-}
-
-fn io_error(dir: &Path, error: &std::io::Error) -> LocalError {
-    LocalError::Disk { dir: dir.to_path_buf(), detail: error.to_string() }
 }
 
 impl Drop for LocalStore {

@@ -9,7 +9,7 @@ use redb::{
 };
 
 use super::codec::LocalBatch;
-use super::{FORMAT_VERSION, LocalError, LocalOptions, LocalTopic, TopicKind};
+use super::{DiskTrouble, FORMAT_VERSION, LocalError, LocalOptions, LocalTopic, TopicKind};
 use crate::log::{CommittedPosition, Offset, TopicId, TopicPartition, Watermarks};
 
 /// A partition as the file numbers it. Topic numbers in the file belong to names and outlive the
@@ -89,7 +89,7 @@ pub(super) fn opening_error(dir: &Path, error: DatabaseError) -> LocalError {
         DatabaseError::Storage(StorageError::Io(io)) if io.kind() == ErrorKind::InvalidData => {
             LocalError::Damaged { dir, detail: io.to_string() }
         }
-        DatabaseError::Storage(StorageError::Io(io)) => LocalError::Disk { dir, detail: io.to_string() },
+        DatabaseError::Storage(StorageError::Io(io)) => LocalError::io(&dir, &io),
         other => LocalError::Damaged { dir, detail: other.to_string() },
     }
 }
@@ -99,7 +99,8 @@ pub(super) fn disk_error(dir: &Path, error: impl Into<redb::Error>) -> LocalErro
     let dir = dir.to_path_buf();
     match error.into() {
         redb::Error::Corrupted(detail) => LocalError::Damaged { dir, detail },
-        other => LocalError::Disk { dir, detail: other.to_string() },
+        redb::Error::Io(io) => LocalError::io(&dir, &io),
+        other => LocalError::Disk { dir, trouble: DiskTrouble::Broken, detail: other.to_string() },
     }
 }
 

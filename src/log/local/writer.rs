@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 
 use super::codec::{Body, summary};
+use super::room::{Room, Slot};
 use super::shared::Shared;
 use super::tables::{ENDS, NEWEST, POSITIONS, Place, RECORDS, disk_error};
 use super::{GROUP_BYTES, LocalError, RETENTION_BATCHES, STORED_BATCH_BYTES};
@@ -95,7 +96,8 @@ pub(super) struct Request {
 
 /// The writer thread's own state.
 pub(super) struct Writer {
-    pub(super) db: Arc<Database>,
+    pub(super) db: Arc<Slot>,
+    pub(super) room: Room,
     pub(super) dir: PathBuf,
     pub(super) shared: Arc<Shared>,
     pub(super) queue: Receiver<Request>,
@@ -106,7 +108,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Serves the queue until every sender is gone.
     pub(super) fn run(mut self) {
-        while let Ok(first) = self.queue.recv() {
+        while let Some(first) = self.next() {
             let mut size = first.bytes;
             let mut group = vec![first];
             while size < GROUP_BYTES {
@@ -119,11 +121,41 @@ impl Writer {
         }
     }
 
+    /// The next request; while the disk has failed, tries now and then whether it is well again.
+    fn next(&mut self) -> Option<Request> {
+        loop {
+            let Some(pause) = self.room.pause() else { return self.queue.recv().ok() };
+            match self.queue.recv_timeout(pause) {
+                Ok(request) => return Some(request),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.try_again(),
+            }
+        }
+    }
+
+    /// Opens the file anew. Whoever was a member before may have missed what became durable when the
+    /// disk failed, so it is fenced.
+    fn try_again(&mut self) {
+        match self.room.open_again(&self.db) {
+            Ok(mirror) => {
+                self.epoch += 1;
+                tracing::info!(dir = %self.dir.display(), "the log is open again");
+                self.shared.recover(mirror);
+            }
+            Err(error) => self.shared.fail(&error),
+        }
+    }
+
     fn serve(&mut self, group: Vec<Request>) {
         let earlier = self.shared.lock().failed.clone();
         let outcome = match earlier {
             Some(error) => Err(Failed { error, unknown: false }),
-            None => self.write(&group),
+            None => self.write(&group).inspect_err(|failed| {
+                // Memory may now differ from the file: from here on everybody hears the reason.
+                tracing::error!("{}", failed.error);
+                self.room.note_failure();
+                self.shared.fail(&failed.error);
+            }),
         };
         match outcome {
             Ok(answers) => {
@@ -133,10 +165,6 @@ impl Writer {
                 }
             }
             Err(failed) => {
-                // Memory may now differ from the file: from here on everybody hears the reason.
-                self.shared.publish(|published| {
-                    published.failed.get_or_insert_with(|| failed.error.clone());
-                });
                 for request in &group {
                     drop(request.reply.send(Err(failed.clone())));
                 }
@@ -149,7 +177,11 @@ impl Writer {
             let dir = self.dir.clone();
             move |error: redb::Error| Failed { error: disk_error(&dir, error), unknown }
         };
-        let mut txn = self.db.begin_write().map_err(|error| failed(false)(error.into()))?;
+        let begun = self
+            .db
+            .with(Database::begin_write)
+            .ok_or(Failed { error: LocalError::Closed, unknown: false })?;
+        let mut txn = begun.map_err(|error| failed(false)(error.into()))?;
         // Costs a second flush of the disk per group, and spares a walk through the whole file
         // after a kill.
         txn.set_quick_repair(true);

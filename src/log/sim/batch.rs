@@ -61,4 +61,9 @@ impl RecordBatch for SimBatch {
         let (_, _, record) = self.records.get(index)?;
         record.headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
+
+    fn each_header<'b>(&'b self, index: usize, see: &mut dyn FnMut(&'b str, &'b [u8])) {
+        let Some((_, _, record)) = self.records.get(index) else { return };
+        record.headers.iter().for_each(|(name, value)| see(name, value));
+    }
 }

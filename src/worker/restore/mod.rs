@@ -14,7 +14,7 @@
 //!    drops all of this: nothing here outlives it.
 //! 2. Read the committed positions as *stable* ones; ask again while an outcome is pending. The
 //!    numbers beside all positions of a shard must agree: that is its number *n*. A newly
-//!    configured topic has none.
+//!    configured topic has none; one that the state knows must have one.
 //! 3. Parked state whose number is *n* is taken up again; what it heard of silence is forgotten.
 //! 4. Take the ends (read uncommitted) of checkpoint, scores and inputs, once per attempt.
 //! 5. Read the checkpoint partition until the *position* has passed its end; keep the latest

@@ -43,6 +43,12 @@ pub enum RestoreRefusal {
     )]
     NumberMismatch { partition: u32, found: u64, committed: u64 },
     #[error(
+        "shard {partition}: commit {commit} wrote the positions of {topics}, and the group has none: the topic was \
+         deleted and created anew, or the positions were deleted or have expired (offsets.retention.minutes); \
+         restore the positions, or start with another group, and other topics for the outputs"
+    )]
+    PositionsGone { partition: u32, commit: u64, topics: String },
+    #[error(
         "shard {partition}: neither marker/{partition}/0 nor marker/{partition}/1 is readable; \
          restore the checkpoint topic"
     )]
@@ -58,15 +64,15 @@ pub enum RestoreRefusal {
     )]
     PageUnusable { partition: u32, page: u8, detail: String },
     #[error(
-        "shard {partition}: input {input} begins at offset {start}, recovery needs offset {needed}; its retention \
+        "shard {partition}: the input topic {topic} begins at offset {start}, recovery needs offset {needed}; its retention \
          is shorter than the time since the last checkpoint: lengthen it, or start a new group"
     )]
-    InputGone { partition: u32, input: usize, needed: Offset, start: Offset },
+    InputGone { partition: u32, topic: String, needed: Offset, start: Offset },
     #[error(
-        "shard {partition}: the committed position {committed} of input {input} is above the end {end}; the topic \
-         was created anew: start a new group"
+        "shard {partition}: the committed position {committed} of the input topic {topic} is above its end {end}; it was \
+         created anew: start with another group, and other topics for the outputs"
     )]
-    InputShrank { partition: u32, input: usize, committed: Offset, end: Offset },
+    InputShrank { partition: u32, topic: String, committed: Offset, end: Offset },
     #[error(
         "shard {partition}: the scores topic has offsets {start} to {end}, its decisions are needed from {journal}; \
          it was created anew or has a retention: use compaction only, and start a new group"
@@ -167,10 +173,12 @@ pub(super) fn plan(
     }
     let committed = standing.number.unwrap_or(0);
     let record = view.shard.clone().ok_or(RestoreRefusal::ShardRecordMissing { partition, committed })?;
+    // First what is configured: with other topics there are other positions.
+    check_identity(partition, &record, identity)?;
+    check_positions(partition, &record, standing)?;
     if record.commit != committed {
         return Err(RestoreRefusal::NumberMismatch { partition, found: record.commit, committed });
     }
-    check_identity(partition, &record, identity)?;
     let marker = newest_marker(view.markers[0].as_ref(), view.markers[1].as_ref());
     let marker = marker.ok_or(RestoreRefusal::MarkerMissing { partition })?.clone();
     let fell_back = match judge(&marker, &view.best_copies()) {
@@ -182,7 +190,7 @@ pub(super) fn plan(
         }
     };
     let entry = if fell_back { &marker.previous } else { &marker.this };
-    let (starts, committed) = replay_ranges(partition, entry, standing, ends)?;
+    let (starts, committed) = replay_ranges(partition, entry, (standing, identity), ends)?;
     let newer = fell_back && settings.breaks(Break::NewerJournalOnFallback);
     let journal = if newer { marker.this.journal } else { entry.journal };
     if journal > ends.scores.end || journal < ends.scores.start {
@@ -222,13 +230,27 @@ fn check_identity(
     Ok(())
 }
 
+/// Every commit writes the positions of all inputs: one that the state knows and the group does not
+/// was taken away, with its topic or on its own. Beginning it anew would skip what pages include.
+fn check_positions(partition: u32, record: &ShardRecord, standing: &Standing) -> Result<(), RestoreRefusal> {
+    let has_none = |input: usize| standing.positions.get(input).copied().flatten().is_none();
+    let known = record.identity.inputs.iter().enumerate();
+    let gone: Vec<&str> =
+        known.filter(|(input, _)| has_none(*input)).map(|(_, topic)| topic.as_str()).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    Err(RestoreRefusal::PositionsGone { partition, commit: record.commit, topics: gone.join(", ") })
+}
+
 /// Replay start and committed position per input, provided that everything between still exists.
 fn replay_ranges(
     partition: u32,
     entry: &MarkerEntry,
-    standing: &Standing,
+    (standing, identity): (&Standing, &StateIdentity),
     ends: &Ends,
 ) -> Result<(Vec<Offset>, Vec<Offset>), RestoreRefusal> {
+    let topic = |input: usize| identity.inputs.get(input).cloned().unwrap_or_default();
     let mut starts = Vec::new();
     let mut committed_all = Vec::new();
     for (input, (marks, position)) in ends.inputs.iter().zip(&standing.positions).enumerate() {
@@ -236,10 +258,20 @@ fn replay_ranges(
         // A topic that the entry does not know yet has not been read before its first commit.
         let start = entry.positions.get(input).copied().unwrap_or(marks.start).min(committed);
         if committed > marks.end {
-            return Err(RestoreRefusal::InputShrank { partition, input, committed, end: marks.end });
+            return Err(RestoreRefusal::InputShrank {
+                partition,
+                topic: topic(input),
+                committed,
+                end: marks.end,
+            });
         }
         if start < marks.start {
-            return Err(RestoreRefusal::InputGone { partition, input, needed: start, start: marks.start });
+            return Err(RestoreRefusal::InputGone {
+                partition,
+                topic: topic(input),
+                needed: start,
+                start: marks.start,
+            });
         }
         starts.push(start);
         committed_all.push(committed);

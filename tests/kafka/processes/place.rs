@@ -27,6 +27,8 @@ pub struct Place {
     name: String,
     /// More lines of the section `kafka`.
     kafka: String,
+    /// More sections.
+    more: String,
     /// Another input topic; empty: one of its own.
     input: String,
     variables: Vec<(String, String)>,
@@ -49,6 +51,7 @@ impl Place {
             brokers: brokers.to_owned(),
             name: name.to_owned(),
             kafka: String::new(),
+            more: String::new(),
             input: String::new(),
             variables: Vec::new(),
             secrets: Vec::new(),
@@ -64,6 +67,12 @@ impl Place {
     /// One more line of `kafka`.
     pub fn kafka(mut self, line: &str) -> Place {
         self.kafka.push_str(&format!("  {line}\n"));
+        self
+    }
+
+    /// Other sections than these, as they stand in the file.
+    pub fn more(mut self, sections: &str) -> Place {
+        sections.clone_into(&mut self.more);
         self
     }
 
@@ -117,11 +126,12 @@ impl Place {
         let text = format!(
             "storage:\n  log: kafka\nkafka:\n  brokers: {}\n  instance: {instance}\n  partitions: {PARTITIONS}\n  \
              replication: 1\n{timeouts}{group}{}topics:\n  prefix: {}\n  names:\n{names}\
-             clock:\n  lateness: 0s\nprivacy:\n  person_key_file: {}\n",
+             clock:\n  lateness: 0s\nprivacy:\n  person_key_file: {}\n{}",
             self.brokers,
             self.kafka,
             self.name,
             self.file("person.key").display(),
+            self.more,
         );
         let path = self.file(&format!("{instance}.yaml"));
         std::fs::write(&path, text).unwrap();

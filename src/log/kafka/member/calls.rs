@@ -31,7 +31,7 @@ impl Log for KafkaLog {
         if self.subscribed {
             return Ok(true);
         }
-        if !self.transactions.init()? {
+        if !self.transactions.init()? || self.cluster.stays_away(&self.name) {
             return Ok(false);
         }
         let options = self.cluster.options();
@@ -51,7 +51,7 @@ impl Log for KafkaLog {
         loop {
             self.serve()?;
             if let Some(happening) = self.consumer.context().next() {
-                return Ok(self.happening(happening));
+                return self.happening(happening);
             }
             if let Some(error) = self.pending.take() {
                 return Err(error);
