@@ -12,6 +12,9 @@ use super::memory::taken;
 
 /// What the worker may take beside copies of what a letter carries.
 const ROOM_BYTES: isize = 1 << 20;
+/// What may stay beside the letter itself in the log, which is memory here: its headers, the shard
+/// record of its commit, now and then a page.
+const KEPT_BYTES: isize = 32 * 1024;
 /// Copies of a value that may exist at one time: the letter, and the log's own.
 const COPIES: isize = 4;
 
@@ -48,6 +51,7 @@ fn each_kind_is_one_letter_and_no_memory_stays() {
             let (offset, taken) = consume(&mut bench, &draft);
             let carried = carried(&draft);
             assert!(taken.most <= COPIES * carried + ROOM_BYTES, "{}: {taken:?} for {carried}", kind.name);
+            assert!(taken.kept <= carried + KEPT_BYTES, "{}: {taken:?} for {carried}", kind.name);
             let place = (INPUT_NAME.to_owned(), draft.partition, offset);
             assert!(expected.insert(place, (kind, draft)).is_none());
         }
