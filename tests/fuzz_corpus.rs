@@ -52,7 +52,8 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     if target == "config" {
         folders.push(root().join("tests/config/bad"));
     }
-    let list = |folder: &PathBuf| fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let list =
+        |folder: &PathBuf| fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = folders.iter().flat_map(list).map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
@@ -104,9 +105,28 @@ impl Random {
 
 /// Bytes that mean something to some parser.
 const PARTS: [&[u8]; 22] = [
-    b"null", b"{}", b"[", b"\"", b"\\ud800", b"-", b"1e999", b"18446744073709551616", b"\n", b": ", b"${",
-    b"&a", b"*a", b"\xff", b"\xc3\xa9", b"\0", b"\x80", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x03", b"\x04",
-    b"9999-12-31T23:59:59Z", b"\xef\xbb\xbf",
+    b"null",
+    b"{}",
+    b"[",
+    b"\"",
+    b"\\ud800",
+    b"-",
+    b"1e999",
+    b"18446744073709551616",
+    b"\n",
+    b": ",
+    b"${",
+    b"&a",
+    b"*a",
+    b"\xff",
+    b"\xc3\xa9",
+    b"\0",
+    b"\x80",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    b"\x03",
+    b"\x04",
+    b"9999-12-31T23:59:59Z",
+    b"\xef\xbb\xbf",
 ];
 
 /// One to four changes: flip, set, drop, repeat, insert, cut, or take the end of another file.

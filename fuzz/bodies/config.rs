@@ -14,7 +14,13 @@ pub fn file(bytes: &[u8]) -> bool {
         Ok(config) => {
             let written = config.to_yaml();
             match Config::parse("written.yaml", &written, &env) {
-                Ok(again) => assert_eq!(again, config, "written and read again it is another one:\n{written}"),
+                // Secrets are never written, so where one stood only what is written can be compared.
+                Ok(again) if format!("{config:?}").contains("REDACTED") => {
+                    assert_eq!(again.to_yaml(), written)
+                }
+                Ok(again) => {
+                    assert_eq!(again, config, "written and read again it is another one:\n{written}")
+                }
                 Err(error) => panic!("a configuration we wrote is not read: {error}\n{written}"),
             }
             true

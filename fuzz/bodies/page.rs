@@ -11,7 +11,8 @@ use accountpulse::worker::format::{
 use xxhash_rust::xxh3::xxh3_64;
 
 /// An account that journal records may name.
-const KNOWN: &[u8] = br#"{"id":"e1","account_id":"acme","occurred_at":"2026-01-05T09:00:00Z","login":{"user_id":"ann"}}"#;
+const KNOWN: &[u8] =
+    br#"{"id":"e1","account_id":"acme","occurred_at":"2026-01-05T09:00:00Z","login":{"user_id":"ann"}}"#;
 
 /// The first byte says what the rest is taken for.
 pub fn stored(bytes: &[u8]) -> bool {
@@ -75,7 +76,9 @@ fn copy(payload: &[u8]) -> bool {
     let sealed = sealed(payload);
     let Ok((header, packed)) = decode_page_part(&sealed) else { return false };
     match unpack_page(packed, header.raw_bytes, header.digest) {
-        Ok(content) => assert_eq!((content.len(), xxh3_64(&content)), (header.raw_bytes as usize, header.digest)),
+        Ok(content) => {
+            assert_eq!((content.len(), xxh3_64(&content)), (header.raw_bytes as usize, header.digest))
+        }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     true

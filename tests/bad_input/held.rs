@@ -89,9 +89,13 @@ fn one_partition_turned_bad_is_held_and_everything_else_goes_on() {
     let first = (1..=LETTERS as u64).map(|offset| (tickets.clone(), BAD_PARTITION, offset));
     assert_eq!(places, first.collect(), "the first of the bad ones, each once");
     assert_eq!(letters.len(), LETTERS);
-    let unhappy: BTreeSet<&str> = told.risks.values().map(|risk| risk["account_id"].as_str().unwrap()).collect();
+    let unhappy: BTreeSet<&str> =
+        told.risks.values().map(|risk| risk["account_id"].as_str().unwrap()).collect();
     for partition in (0..PARTITIONS).filter(|partition| *partition != BAD_PARTITION) {
         let account = account(partition);
-        assert!(unhappy.contains(account.as_str()), "{account} of partition {partition} is not told: {unhappy:?}");
+        assert!(
+            unhappy.contains(account.as_str()),
+            "{account} of partition {partition} is not told: {unhappy:?}"
+        );
     }
 }

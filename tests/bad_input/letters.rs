@@ -55,11 +55,19 @@ impl Letter {
     /// That it is what a record of that kind becomes.
     pub fn check(&self, kind: &Kind, draft: &Draft) {
         let name = kind.name;
-        assert_eq!(self.header(HEADER_CODE).as_deref(), Some(kind.reason.code()), "{name}: {:?}", self.sentence());
+        assert_eq!(
+            self.header(HEADER_CODE).as_deref(),
+            Some(kind.reason.code()),
+            "{name}: {:?}",
+            self.sentence()
+        );
         assert_eq!(self.header(HEADER_STAGE).as_deref(), Some(kind.stage()), "{name}");
         assert_eq!(self.header(HEADER_EXCEPTION).as_deref(), Some("Refusal"), "{name}");
         let sentence = self.sentence();
-        assert!((20..400).contains(&sentence.len()) && !sentence.contains(char::is_control), "{name}: {sentence}");
+        assert!(
+            (20..400).contains(&sentence.len()) && !sentence.contains(char::is_control),
+            "{name}: {sentence}"
+        );
         assert_eq!(self.partition, draft.partition, "{name}");
         self.check_bytes(name, HEADER_BY_REFERENCE, (&self.value, &draft.value), MAX_VALUE_BYTES);
         self.check_bytes(name, HEADER_KEY_BY_REFERENCE, (&self.key, &draft.key), MAX_KEY_BYTES);

@@ -44,7 +44,9 @@ mod tests {
     #[test]
     fn what_is_used_and_was_used_exists_and_slips_do_not() {
         // Of every continent, the youngest and the withdrawn among them.
-        for code in ["EUR", "USD", "JPY", "KWD", "CHF", "BRL", "INR", "ZAR", "NGN", "AUD", "ZWG", "XCG", "SLE"] {
+        for code in
+            ["EUR", "USD", "JPY", "KWD", "CHF", "BRL", "INR", "ZAR", "NGN", "AUD", "ZWG", "XCG", "SLE"]
+        {
             assert!(exists(code.as_bytes().try_into().expect("three letters")), "{code}");
         }
         for code in ["DEM", "BGN", "HRK", "ANG", "ZWL", "ADP", "ZWR"] {

@@ -74,7 +74,9 @@ pub const BINARY: &[Row<Draft>] = &[
         of_value(near, &data[..near.n % data.len()])
     }),
     ("a CloudEvent whose data is not UTF-8", MalformedJson, |near| of_value(near, b"{\"user_id\":\"\xff\"}")),
-    ("a CloudEvent with a whole event as a login", MissingField, |near| of_value(near, near.login().as_bytes())),
+    ("a CloudEvent with a whole event as a login", MissingField, |near| {
+        of_value(near, near.login().as_bytes())
+    }),
     ("a CloudEvent whose protobuf is cut off", MalformedProtobuf, |near| {
         of_message(near, "login", &[0x0a, 0x06, b'u'])
     }),
@@ -128,9 +130,8 @@ pub const STRUCTURED: &[Row<Draft>] = &[
     }),
     ("a structured CloudEvent as an array", MalformedCloudEvent, |near| {
         let (account, at, data) = (&near.account, near.at(), r#"{"user_id":"u-bad"}"#);
-        let members = format!(
-            r#"["1.0","accountpulse.login.v1","bad","{account}","{at}",null,null,null,{data},null]"#
-        );
+        let members =
+            format!(r#"["1.0","accountpulse.login.v1","bad","{account}","{at}",null,null,null,{data},null]"#);
         structured(near, members)
     }),
     ("a structured CloudEvent that is cut off", MalformedCloudEvent, |near| {
@@ -143,7 +144,9 @@ pub const STRUCTURED: &[Row<Draft>] = &[
     ("a structured CloudEvent nested without end", MalformedCloudEvent, |near| {
         structured(near, r#"{"data":"#.repeat(50_000))
     }),
-    ("a structured CloudEvent that is not UTF-8", MalformedJson, |near| structured(near, b"{\"id\":\"\xff\"}")),
+    ("a structured CloudEvent that is not UTF-8", MalformedJson, |near| {
+        structured(near, b"{\"id\":\"\xff\"}")
+    }),
     ("a batch of CloudEvents", MalformedCloudEvent, |near| {
         structured(near, format!("[{}]", json(near, DATA)))
             .with("content-type", "application/cloudevents-batch+json")
@@ -180,7 +183,9 @@ pub const STRUCTURED: &[Row<Draft>] = &[
         let whole = json(near, &format!(r#","data":{data}"#));
         structured(near, whole.replacen("accountpulse.login.v1", "accountpulse.event.v1", 1))
     }),
-    ("a CloudEvent in protobuf that is cut off", MalformedCloudEvent, |near| protobuf(near, &[0x32, 0x08, 0x0a])),
+    ("a CloudEvent in protobuf that is cut off", MalformedCloudEvent, |near| {
+        protobuf(near, &[0x32, 0x08, 0x0a])
+    }),
     ("a CloudEvent in protobuf without data", MissingField, |near| protobuf(near, &[])),
     ("a CloudEvent in protobuf of another schema", MalformedCloudEvent, |near| {
         let any = field(1, WireType::LengthDelimited, b"type.googleapis.com/google.protobuf.Empty");

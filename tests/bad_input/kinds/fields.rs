@@ -58,7 +58,9 @@ pub const ENVELOPE: &[Row<String>] = &[
     }),
     ("the year 1", InvalidField, |near| at(near, "0001-01-01T00:00:00Z")),
     ("the year 1970", InvalidField, |near| at(near, "1970-01-01T00:00:00Z")),
-    ("the year 9999", InvalidField, |near| at(near, near.pick(&["9999-12-31T23:59:59Z", "9999-01-01T00:00:00Z"]))),
+    ("the year 9999", InvalidField, |near| {
+        at(near, near.pick(&["9999-12-31T23:59:59Z", "9999-01-01T00:00:00Z"]))
+    }),
     ("a year of five digits", InvalidField, |near| at(near, "+12026-01-05T09:00:00Z")),
     ("a negative version", InvalidField, |near| with(near, r#""version":-1"#)),
     ("a version beyond 64 bits", InvalidField, |near| {
@@ -167,7 +169,9 @@ pub const BODIES: &[Row<String>] = &[
     ("money above the limit", InvalidField, |near| invoice(near, "1000000000000001", "\"EUR\"", "")),
     ("no money", MissingField, |near| invoice(near, "null", "\"EUR\"", "")),
     ("a currency in small letters", InvalidField, |near| invoice(near, "5", "\"eur\"", "")),
-    ("a currency of four letters", InvalidField, |near| invoice(near, "5", near.pick(&["\"EURO\"", "\"EU\""]), "")),
+    ("a currency of four letters", InvalidField, |near| {
+        invoice(near, "5", near.pick(&["\"EURO\"", "\"EU\""]), "")
+    }),
     ("a currency that does not exist", InvalidField, |near| {
         invoice(near, "5", near.pick(&["\"ZZZ\"", "\"EUX\"", "\"AAA\""]), "")
     }),
@@ -195,7 +199,9 @@ pub const BODIES: &[Row<String>] = &[
     ("a contact of another role", InvalidField, |near| {
         near.event(r#""contact":{"id":"c","role":"boss","status":"left"}"#)
     }),
-    ("a contract without beginning", MissingField, |near| contract(near, "").replacen("start_at", "begins", 1)),
+    ("a contract without beginning", MissingField, |near| {
+        contract(near, "").replacen("start_at", "begins", 1)
+    }),
     ("a contract that ends before it begins", InvalidField, |near| {
         contract(near, r#","end_at":"2020-01-01T00:00:00Z""#)
     }),

@@ -19,20 +19,28 @@ fn header(near: &Near, value: &[u8]) -> Draft {
 }
 
 pub const FRAMES: &[Row<Draft>] = &[
-    ("a frame cut off in its schema id", MalformedFraming, |near| near.draft(&[0, 0, 0, 1][..1 + near.n % 4])),
+    ("a frame cut off in its schema id", MalformedFraming, |near| {
+        near.draft(&[0, 0, 0, 1][..1 + near.n % 4])
+    }),
     ("a frame around nothing", MalformedFraming, |near| framed(near, &[], &[])),
     ("a frame cut off in its message index", MalformedFraming, |near| {
         framed(near, near.pick(&[&[0x80][..], &[0x02], &[0xff; 12]]), &[])
     }),
-    ("a frame with a negative message index", MalformedFraming, |near| framed(near, &[0x01], &wire::login(near))),
+    ("a frame with a negative message index", MalformedFraming, |near| {
+        framed(near, &[0x01], &wire::login(near))
+    }),
     ("a frame of another message", MalformedFraming, |near| framed(near, &[0x02, 0x02], &wire::login(near))),
-    ("a frame of a message in a message", MalformedFraming, |near| framed(near, &[4, 0, 2], &wire::login(near))),
+    ("a frame of a message in a message", MalformedFraming, |near| {
+        framed(near, &[4, 0, 2], &wire::login(near))
+    }),
     ("Avro in a frame", MalformedFraming, |near| framed(near, &[0x0c], b"acct-1")),
     ("a frame around broken JSON", MalformedJson, |near| framed(near, &[], b"{\"id\":")),
     ("a frame around broken protobuf", MalformedProtobuf, |near| framed(near, &[0], &[0x52, 0x7f])),
     ("an empty schema header", MalformedFraming, |near| header(near, b"")),
     ("a schema header of another kind", MalformedFraming, |near| header(near, b"\x02abcd")),
-    ("a schema header cut off", MalformedFraming, |near| header(near, near.pick(&[&[1, 2, 3][..], &[0, 0, 0]]))),
+    ("a schema header cut off", MalformedFraming, |near| {
+        header(near, near.pick(&[&[1, 2, 3][..], &[0, 0, 0]]))
+    }),
     ("a schema header that goes on", MalformedFraming, |near| header(near, &[0, 0, 0, 0, 7, 0, 9])),
 ];
 
@@ -58,7 +66,9 @@ const HOUR_MS: i64 = 3_600_000;
 pub const PLACES: &[Row<Draft>] = &[
     ("no key", MissingKey, |near| Draft { key: None, ..good(near) }),
     ("an empty key", MissingKey, |near| Draft { key: Some(Vec::new()), ..good(near) }),
-    ("the key of another account", KeyMismatch, |near| good(near).keyed(near.other().as_bytes(), near.partitions)),
+    ("the key of another account", KeyMismatch, |near| {
+        good(near).keyed(near.other().as_bytes(), near.partitions)
+    }),
     ("a key in quotes", KeyMismatch, |near| {
         good(near).keyed(format!("\"{}\"", near.account).as_bytes(), near.partitions)
     }),

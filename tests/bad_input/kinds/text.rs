@@ -26,12 +26,16 @@ pub const TEXTS: &[Row<String>] = &[
     }),
     ("a comma too much", MalformedJson, |near| near.event("\"login\":{\"user_id\":\"u\"},")),
     ("two events", MalformedJson, |near| format!("{0}{0}", near.login())),
-    ("bytes behind the event", MalformedJson, |near| format!("{}{}", near.login(), near.pick(&["x", "}", "\0"]))),
+    ("bytes behind the event", MalformedJson, |near| {
+        format!("{}{}", near.login(), near.pick(&["x", "}", "\0"]))
+    }),
     ("a key without quotes", MalformedJson, |near| near.login().replace("\"id\"", "id")),
     ("single quotes", MalformedJson, |near| near.login().replace('"', "'")),
     ("a comment", MalformedJson, |near| near.event("/* who */\"login\":{\"user_id\":\"u\"}")),
     ("a byte order mark", MalformedJson, |near| format!("\u{feff}{}", near.login())),
-    ("a raw control character", MalformedJson, |near| inside(near, near.pick(&["a\u{0}b", "a\u{1f}b", "a\nb"]))),
+    ("a raw control character", MalformedJson, |near| {
+        inside(near, near.pick(&["a\u{0}b", "a\u{1f}b", "a\nb"]))
+    }),
     ("an escape that does not exist", MalformedJson, |near| inside(near, r"a\qb")),
     ("half an escape", MalformedJson, |near| inside(near, r"\u00")),
     ("a lone high surrogate", MalformedJson, |near| inside(near, r"\ud83e")),

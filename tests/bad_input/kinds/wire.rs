@@ -106,7 +106,9 @@ pub const DAMAGED: &[Row<Vec<u8>>] = &[
     ("a varint of eleven bytes", MalformedProtobuf, |near| {
         then(near, &[&[0x28][..], &[0x80; 10], &[0x01]].concat())
     }),
-    ("a varint beyond 64 bits", MalformedProtobuf, |near| then(near, &[&[0x28][..], &[0xff; 9], &[0x02]].concat())),
+    ("a varint beyond 64 bits", MalformedProtobuf, |near| {
+        then(near, &[&[0x28][..], &[0xff; 9], &[0x02]].concat())
+    }),
     ("a varint without end", MalformedProtobuf, |near| then(near, &[0x28, 0xff, 0xff])),
     ("a length beyond the end", MalformedProtobuf, |near| then(near, &[0x52, 0x7f, 0x0a])),
     ("a length of 2^64 - 1", MalformedProtobuf, |near| {
@@ -116,7 +118,9 @@ pub const DAMAGED: &[Row<Vec<u8>>] = &[
         [body(near, &[0x0a, 0x05, b'u']), number(5, 1), number(5, 2)].concat()
     }),
     ("field number 0", MalformedProtobuf, |near| then(near, &[0x00, 0x00])),
-    ("a wire type that does not exist", MalformedProtobuf, |near| then(near, &[near.pick(&[0x2e, 0x2f]), 0x00])),
+    ("a wire type that does not exist", MalformedProtobuf, |near| {
+        then(near, &[near.pick(&[0x2e, 0x2f]), 0x00])
+    }),
     ("a field number beyond 29 bits", MalformedProtobuf, |near| {
         then(near, &[0x80, 0x80, 0x80, 0x80, 0x10, 0x00])
     }),
@@ -189,7 +193,9 @@ pub const VALUES: &[Row<Vec<u8>>] = &[
     ("another envelope version, and damaged", UnsupportedVersion, |near| {
         [changed(near, |m| m.v = 2), number(10, 1)].concat()
     }),
-    ("an enum value nobody knows", InvalidField, |near| ticket(near, near.pick(&[6, 99, i32::MAX, -1, i32::MIN]))),
+    ("an enum value nobody knows", InvalidField, |near| {
+        ticket(near, near.pick(&[6, 99, i32::MAX, -1, i32::MIN]))
+    }),
     ("an enum value left unspecified", MissingField, |near| ticket(near, 0)),
     ("a login by nobody, in protobuf", MissingField, |near| with(near, Body::Login(pb::Login::default()))),
     ("a feature of 257 bytes, in protobuf", InvalidField, |near| {
@@ -199,12 +205,16 @@ pub const VALUES: &[Row<Vec<u8>>] = &[
     ("negative money, in protobuf", InvalidField, |near| {
         invoice(near, |i| i.amount_minor = Some(near.pick(&[-1, -5, i64::MIN])))
     }),
-    ("money above the limit, in protobuf", InvalidField, |near| invoice(near, |i| i.amount_minor = Some(i64::MAX))),
+    ("money above the limit, in protobuf", InvalidField, |near| {
+        invoice(near, |i| i.amount_minor = Some(i64::MAX))
+    }),
     ("no currency, in protobuf", MissingField, |near| invoice(near, |i| i.currency.clear())),
     ("a currency that does not exist, in protobuf", InvalidField, |near| {
         invoice(near, |i| i.currency = near.pick(&["ZZZ", "EUX", "eur", "EURO"]).to_owned())
     }),
-    ("an invoice issued at the smallest time", InvalidField, |near| invoice(near, |i| i.issued_at_ms = i64::MIN)),
+    ("an invoice issued at the smallest time", InvalidField, |near| {
+        invoice(near, |i| i.issued_at_ms = i64::MIN)
+    }),
     ("an answer above its scale, in protobuf", InvalidField, |near| {
         let (id, score) = ("s".to_owned(), Some(near.pick(&[11, u32::MAX])));
         with(near, Body::Survey(pb::Survey { id, r#type: 1, score, respondent: String::new() }))

@@ -13,8 +13,8 @@ use accountpulse::clock;
 use accountpulse::engine::event::Reason;
 use accountpulse::engine::partition::partition_of;
 use accountpulse::engine::time::rfc3339;
-use rdkafka::error::KafkaError;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
@@ -94,7 +94,8 @@ fn write(writing: &mut Writing, at_ms: i64) -> BTreeMap<Stands, (Kind, Draft)> {
         // No broker has a record from before 1970 or after all time.
         all.retain(|(_, draft)| (1..i64::MAX).contains(&draft.timestamp_ms));
         for filling in [b' ', b'{'] {
-            let mut draft = too_large.draft(&Near { account: "acct-1".into(), at_ms, n, partitions: PARTITIONS });
+            let mut draft =
+                too_large.draft(&Near { account: "acct-1".into(), at_ms, n, partitions: PARTITIONS });
             draft.value = Some(vec![filling; HUGE_BYTES]);
             all.push((too_large, draft));
         }
