@@ -24,7 +24,7 @@ mod seeds;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bodies::TARGETS;
+use bodies::{Body, TARGETS};
 use memory::taken;
 
 #[global_allocator]
@@ -39,8 +39,6 @@ const MAX_BYTES: usize = 64 * 1024;
 /// word becomes all its defaults and several pictures of what is wrong.
 const BYTES_PER_BYTE: isize = 400;
 const ROOM_BYTES: isize = 4 << 20;
-
-type Body = fn(&[u8]) -> bool;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -12,8 +12,11 @@ pub mod event;
 pub mod json;
 pub mod page;
 
-/// A name, and what must hold for any bytes. Each says whether the bytes were accepted.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 5] = [
+/// What must hold for any bytes. It says whether they were accepted.
+pub type Body = fn(&[u8]) -> bool;
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Body); 5] = [
     ("json", event::json),
     ("protobuf", event::protobuf),
     ("record", event::record),

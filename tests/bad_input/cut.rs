@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use accountpulse::engine::event::pb;
 use accountpulse::engine::event::{Encoding, Headers, RawRecord, Reason};
+use accountpulse::engine::time::rfc3339;
 use prost::Message;
 use prost::encoding::WireType;
 
@@ -19,6 +20,7 @@ use super::{json, kinds};
 const ROOM_BYTES: isize = 16 * 1024;
 
 /// A way to write an event, and for what its parts may be refused.
+#[derive(Clone)]
 struct Form {
     name: String,
     whole: Draft,
@@ -38,27 +40,67 @@ fn text(number: u32, text: &str) -> Vec<u8> {
     field(number, WireType::LengthDelimited, text.as_bytes())
 }
 
-/// The forms of one event.
+/// A form of the event whose name it begins with.
+fn form(name: &str, what: &str, whole: Draft, reasons: &'static [Reason]) -> Form {
+    Form { name: format!("{name}, {what}"), whole, reasons, may_decode: false }
+}
+
+/// The forms of one event. Cut before its first byte, a value is a protobuf message without fields;
+/// cut within a character, text is not UTF-8.
 fn forms(name: &str, event: &pb::Event) -> Vec<Form> {
-    use Reason::{
-        MalformedCloudEvent, MalformedFraming, MalformedJson, MalformedProtobuf, MissingField, UnknownKind,
-    };
-    let plain = json::event(event).to_string();
+    [plain(name, event), binary(name, event), structured(name, event)].concat()
+}
+
+/// The event itself, also behind the frame of a schema registry.
+fn plain(name: &str, event: &pb::Event) -> Vec<Form> {
+    use Reason::{MalformedFraming, MalformedJson, MalformedProtobuf, MissingField, UnknownKind};
+    let text = json::event(event).to_string().into_bytes();
+    let message = event.encode_to_vec();
+    let framed = |index: &[u8], payload: &[u8]| draft([&[0, 0, 0, 0, 9], index, payload].concat(), &[]);
+    vec![
+        form(name, "JSON in a frame", framed(&[], &text), &[MalformedFraming, MalformedJson, MissingField]),
+        form(
+            name,
+            "protobuf in a frame",
+            framed(&[0], &message),
+            &[MalformedFraming, MalformedProtobuf, MissingField, UnknownKind],
+        ),
+        form(name, "JSON", draft(text, &[]), &[MalformedJson, MissingField]),
+        form(name, "protobuf", draft(message, &[]), &[MalformedProtobuf, MissingField, UnknownKind]),
+    ]
+}
+
+/// A CloudEvent with its attributes in headers.
+fn binary(name: &str, event: &pb::Event) -> Vec<Form> {
     let (kind, body) = json::body(event.body.as_ref().unwrap());
-    let at = accountpulse::engine::time::rfc3339(START_MS);
-    let r#type = format!("accountpulse.{kind}.v1");
-    let attributes = [
-        ("ce_specversion", "1.0"),
-        ("ce_type", &r#type),
-        ("ce_id", &event.id),
-        ("ce_subject", "acme"),
-        ("ce_time", &at),
-        ("ce_version", "7"),
-    ];
-    let binary = |content: &'static str, value: Vec<u8>| {
-        draft(value, &[&attributes[..], &[("content-type", content)]].concat())
+    let (at, r#type) = (rfc3339(START_MS), format!("accountpulse.{kind}.v1"));
+    let with = |content: &str, value: Vec<u8>| {
+        let headers = [
+            ("ce_specversion", "1.0"),
+            ("ce_type", &r#type),
+            ("ce_id", &event.id),
+            ("ce_subject", "acme"),
+            ("ce_time", &at),
+            ("ce_version", "7"),
+            ("content-type", content),
+        ];
+        draft(value, &headers)
     };
-    let structured = format!(
+    let text = with("application/json", body.to_string().into_bytes());
+    let message = with("application/protobuf", body_bytes(event));
+    let of_message = &[Reason::MalformedProtobuf, Reason::MissingField];
+    vec![
+        form(name, "binary CloudEvent in JSON", text, &[Reason::MalformedJson]),
+        Form { may_decode: true, ..form(name, "binary CloudEvent in protobuf", message, of_message) },
+    ]
+}
+
+/// A CloudEvent that is all in its value.
+fn structured(name: &str, event: &pb::Event) -> Vec<Form> {
+    use Reason::{MalformedCloudEvent, MalformedJson, MissingField};
+    let (kind, body) = json::body(event.body.as_ref().unwrap());
+    let (at, r#type) = (rfc3339(START_MS), format!("accountpulse.{kind}.v1"));
+    let whole = format!(
         r#"{{"specversion":"1.0","type":"{type}","source":"/","id":"{}","subject":"acme","time":"{at}","version":7,"data":{body}}}"#,
         event.id
     );
@@ -66,7 +108,7 @@ fn forms(name: &str, event: &pb::Event) -> Vec<Form> {
         let entry = [text(1, name), field(2, WireType::LengthDelimited, &value)].concat();
         field(5, WireType::LengthDelimited, &entry)
     };
-    let cloud_event = [
+    let message = [
         text(1, &event.id),
         text(2, "/"),
         text(3, "1.0"),
@@ -76,57 +118,21 @@ fn forms(name: &str, event: &pb::Event) -> Vec<Form> {
         attribute("datacontenttype", text(3, "application/protobuf")),
         attribute("version", vec![0x10, 0x07]),
         field(6, WireType::LengthDelimited, &body_bytes(event)),
-    ]
-    .concat();
-    let message = event.encode_to_vec();
-    let framed = |index: &[u8], payload: &[u8]| [&[0, 0, 0, 0, 9], index, payload].concat();
-    let cloud = |kind: &str| format!("application/cloudevents+{kind}");
-    let form = |what: &str, whole, reasons, may_decode| Form {
-        name: format!("{name}, {what}"),
-        whole,
-        reasons,
-        may_decode,
-    };
-    // Cut before its first byte, a value is a protobuf message without fields; cut within a character,
-    // text is not UTF-8.
+    ];
+    let with =
+        |format: &str, value| draft(value, &[("content-type", &format!("application/cloudevents+{format}"))]);
     vec![
-        form("JSON", draft(plain.clone().into_bytes(), &[]), &[MalformedJson, MissingField], false),
-        form("protobuf", draft(message.clone(), &[]), &[MalformedProtobuf, MissingField, UnknownKind], false),
         form(
-            "JSON in a frame",
-            draft(framed(&[], plain.as_bytes()), &[]),
-            &[MalformedFraming, MalformedJson, MissingField],
-            false,
-        ),
-        form(
-            "protobuf in a frame",
-            draft(framed(&[0], &message), &[]),
-            &[MalformedFraming, MalformedProtobuf, MissingField, UnknownKind],
-            false,
-        ),
-        form(
-            "binary CloudEvent in JSON",
-            binary("application/json", body.to_string().into_bytes()),
-            &[MalformedJson],
-            false,
-        ),
-        form(
-            "binary CloudEvent in protobuf",
-            binary("application/protobuf", body_bytes(event)),
-            &[MalformedProtobuf, MissingField],
-            true,
-        ),
-        form(
+            name,
             "structured CloudEvent in JSON",
-            draft(structured.into_bytes(), &[("content-type", &cloud("json"))]),
+            with("json", whole.into_bytes()),
             &[MalformedCloudEvent, MalformedJson],
-            false,
         ),
         form(
+            name,
             "structured CloudEvent in protobuf",
-            draft(cloud_event, &[("content-type", &cloud("protobuf"))]),
+            with("protobuf", message.concat()),
             &[MalformedCloudEvent, MissingField],
-            false,
         ),
     ]
 }
