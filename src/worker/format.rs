@@ -29,6 +29,9 @@ pub const FORMAT_VERSION: u8 = 1;
 const SEAL_BYTES: usize = 9;
 /// Largest uncompressed page that is believed; a header that claims more is rotten.
 pub const MAX_PAGE_BYTES: u32 = 512 * 1024 * 1024;
+/// No byte of compressed content stands for more bytes than this (lz4 counts a repeat in bytes of
+/// at most 255); a header that claims more is rotten, and must not be believed with memory.
+const MAX_EXPANSION: usize = 256;
 
 /// Why a value of the checkpoint topic cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -361,6 +364,9 @@ pub fn decode_page_part(bytes: &[u8]) -> Result<(PageHeader, &[u8]), FormatError
 pub fn unpack_page(packed: &[u8], raw_bytes: u32, expected: u64) -> Result<Vec<u8>, FormatError> {
     if raw_bytes > MAX_PAGE_BYTES {
         return Err(FormatError::Parts { detail: "the page is larger than its limit" });
+    }
+    if raw_bytes as usize > packed.len().saturating_mul(MAX_EXPANSION) {
+        return Err(FormatError::Parts { detail: "the page is larger than its content can be" });
     }
     let content = lz4_flex::block::decompress(packed, raw_bytes as usize)
         .map_err(|e| FormatError::Payload { detail: e.to_string() })?;

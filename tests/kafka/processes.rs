@@ -4,6 +4,8 @@
 //! To add a case: a function in the file of its subject; an installation of its own is a
 //! [`place::Place`] with a name of its own, so cases share a broker.
 
+#[path = "processes/bad_input.rs"]
+mod bad_input;
 #[path = "processes/commands.rs"]
 mod commands;
 #[path = "processes/letters.rs"]

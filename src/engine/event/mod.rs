@@ -6,6 +6,7 @@
 //! `engine::account`, its section in `docs/events.md` (a test holds the examples there to this decoder).
 
 mod cloudevent;
+mod currency;
 mod draft;
 mod framing;
 mod headers;

@@ -243,7 +243,7 @@ pub(super) fn money(field: Field<'_>, raw: Raw<'_>) -> Result<i64, Refusal> {
 pub(super) fn currency(field: Field<'_>, raw: Raw<'_>) -> Result<Currency, Refusal> {
     match &raw {
         Raw::Text(text) => match text.as_bytes() {
-            &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Currency([a, b, c])),
+            &[a, b, c] if super::currency::exists([a, b, c]) => Ok(Currency([a, b, c])),
             _ => Err(field.invalid("expected three upper-case letters of ISO 4217, such as EUR")),
         },
         other => Err(field.wrong_type("a currency code as a string", other)),

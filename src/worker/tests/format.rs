@@ -97,6 +97,16 @@ fn a_page_is_split_and_put_together() {
 }
 
 #[test]
+fn a_length_that_no_content_has_costs_no_memory() {
+    let content = vec![7; 1_000_000];
+    let packed = lz4_flex::block::compress(&content);
+    assert!(packed.len() * 250 < content.len(), "the most that lz4 packs: {} bytes", packed.len());
+    assert_eq!(unpack_page(&packed, 1_000_000, digest(&content)).as_deref(), Ok(&content[..]));
+    let refused = unpack_page(&packed, MAX_PAGE_BYTES, digest(&content));
+    assert_eq!(refused, Err(FormatError::Parts { detail: "the page is larger than its content can be" }));
+}
+
+#[test]
 fn an_empty_page_is_a_page() {
     let parts = encode_page(&stamp(5), &[], 4_096).unwrap();
     let (header, body) = decode_page_part(&parts[0]).unwrap();

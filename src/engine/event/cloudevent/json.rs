@@ -46,7 +46,12 @@ struct Structured<'a> {
 }
 
 pub(super) fn decode<'a>(value: &'a [u8], key: &PersonKey) -> Result<Event<'a>, Refusal> {
-    let whole: Structured<'a> = serde_json::from_str(utf8(value)?).map_err(|error| {
+    let text = utf8(value)?;
+    // Derived code would take the members from an array too, by their place.
+    if text.trim_start().starts_with('[') {
+        return Err(malformed("the value is an array; send one CloudEvent as a JSON object"));
+    }
+    let whole: Structured<'a> = serde_json::from_str(text).map_err(|error| {
         // serde's sentences about data repeat the payload.
         let at = format_args!("line {}, column {}", error.line(), error.column());
         malformed(match error.is_data() {

@@ -13,7 +13,7 @@ use super::super::framing::{self, Payload};
 use super::super::headers::NoHeaders;
 use super::super::intake::Encoding;
 use super::super::wire::{self, Damage, FieldKey, Message, Reader};
-use super::{Attributes, Event, Format, PersonKey, Raw, Refusal, format_of, malformed, no_data};
+use super::{Attributes, DataType, Event, Format, PersonKey, Raw, Refusal, format_of, malformed, no_data};
 
 /// The data, as the one of three fields that came last.
 #[derive(Clone, Copy)]
@@ -152,6 +152,19 @@ struct AnyMessage<'a> {
     value: &'a [u8],
 }
 
+impl AnyMessage<'_> {
+    /// Whether it says that it is the message of that type of data. Messages of two kinds may look
+    /// alike, so one must not be read as the other.
+    fn is(&self, data_type: DataType) -> bool {
+        let name = self.url.rsplit('/').next().and_then(|name| name.strip_prefix("accountpulse.v1."));
+        name.is_some_and(|name| match data_type {
+            DataType::Event => name == "Event",
+            // A message is called like its kind, with a capital.
+            DataType::Body(kind) => name.eq_ignore_ascii_case(kind.name()),
+        })
+    }
+}
+
 impl<'a> Message<'a> for AnyMessage<'a> {
     fn field(&mut self, key: FieldKey, from: &mut Reader<'a>) -> Result<bool, Damage> {
         match key.number {
@@ -171,20 +184,18 @@ pub(super) fn decode<'a>(value: &'a [u8], key: &PersonKey) -> Result<Event<'a>, 
         ))
     })?;
     // Before the data: another type of event has other data.
-    whole.attributes.data_type()?;
+    let data_type = whole.attributes.data_type()?;
     let content = match &whole.content {
         Some(Raw::Text(content)) => Some(content.as_ref()),
         Some(_) => return Err(malformed("datacontenttype is not a string; send application/protobuf")),
         None => None,
     };
     let data = match whole.data.ok_or_else(no_data)? {
-        Data::Any(any)
-            if any.url.rsplit('/').next().is_some_and(|name| name.starts_with("accountpulse.v1.")) =>
-        {
-            Payload::Protobuf(any.value, None)
-        }
+        Data::Any(any) if any.is(data_type) => Payload::Protobuf(any.value, None),
         Data::Any(_) => {
-            return Err(malformed("proto_data is a message of another schema; send one of accountpulse.v1"));
+            return Err(malformed(
+                "proto_data is a message of another schema or kind; send the one of accountpulse.v1 that the type names",
+            ));
         }
         Data::Text(text) => Payload::Json(text.as_bytes()),
         Data::Bytes(bytes) => {

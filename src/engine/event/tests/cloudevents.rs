@@ -170,6 +170,8 @@ fn structured_mode_in_json_refused() {
     check(r#""acme""#, r#"["secret"]"#, InvalidField, "cloudevent.subject: expected a string");
     check(r#"{"user_id":"u1"}"#, "null", MissingField, "cloudevent.data");
     check(r#"{"user_id":"u1"}"#, r#""secret""#, InvalidField, "login: expected an object");
+    let members = br#"["1.0","accountpulse.login.v1","e1","acme","2026-01-05T09:00:00Z",null,null,null,{"user_id":"u1"},null]"#;
+    bad(members, &IN_JSON, MalformedCloudEvent, "an array");
     check(r#""data":"#, r#""data_base64":"dTE=","data":"#, MalformedCloudEvent, "both given");
     check(r#""data":{"user_id":"u1"}"#, r#""data_base64":"secret!""#, MalformedCloudEvent, "not base64");
     check(r#""data":{"user_id":"u1"}"#, r#""data_base64":5"#, MalformedCloudEvent, "not a string");
@@ -289,6 +291,9 @@ fn structured_mode_in_protobuf_refused() {
     check(text(), ("datacontenttype", Attribute::Integer(1)), MalformedCloudEvent, "not a string");
     let any = Any { type_url: "type.googleapis.com/secret.v1.Login".into(), value: login_message() };
     check(Data::Proto(any), ("x", other()), MalformedCloudEvent, "another schema");
+    // The message of another kind, whose first field is text too.
+    let any = Any { type_url: "type.googleapis.com/accountpulse.v1.Contact".into(), value: login_message() };
+    check(Data::Proto(any), ("x", other()), MalformedCloudEvent, "another schema or kind");
     bad(&[0xff], &IN_PROTOBUF, MalformedCloudEvent, "the value is not an io.cloudevents.v1.CloudEvent");
     bad(b"", &IN_PROTOBUF, MissingField, "cloudevent.specversion");
 }

@@ -198,6 +198,8 @@ fn ticket_invoice_contract_account() {
         (invoice("").replace("EUR", "eur"), InvalidField, "invoice.currency:"),
         (invoice("").replace("EUR", "EURO"), InvalidField, "invoice.currency:"),
         (invoice("").replace("EUR", "€"), InvalidField, "invoice.currency:"),
+        (invoice("").replace("EUR", "EUX"), InvalidField, "invoice.currency:"),
+        (contract("").replace("EUR", "ZZZ"), InvalidField, "contract.currency:"),
         (contract(r#","end_at":"2026-01-01T00:00:00Z""#), InvalidField, "contract.end_at:"),
         (contract(r#","renews":"K-1""#), InvalidField, "contract.renews:"),
         (contract(r#","billing":"weekly""#), InvalidField, "contract.billing:"),
