@@ -13,6 +13,7 @@ use super::record::{
 use super::risk::{self, Hindsight, Instant, Transition, risk_id};
 use super::rule::{Condition, RULES, RuleDef};
 use super::score::{CoverageClass, Points, Score, Scorer, line_number, next_band, whole_points};
+use super::shard::Counted;
 use super::time::{Calendar, Day};
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub(super) struct Account {
     pub listed: bool,
     /// Wall time of the last publication.
     pub told_wall_ms: i64,
+    /// What it adds to the shard's numbers.
+    pub counted: Counted,
 }
 
 impl Account {
@@ -57,6 +60,7 @@ impl Account {
             changed: false,
             listed: false,
             told_wall_ms: i64::MIN,
+            counted: Counted::default(),
         }
     }
 
