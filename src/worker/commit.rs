@@ -265,14 +265,15 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Writes pages of the open round while there is room; the first page always has some.
+    /// Writes the next pages of the open round, while there is room; the first page always has some.
     fn pages<B: RecordBatch>(
         &mut self,
         owned: &OwnedShard<B>,
         number: u64,
     ) -> Result<Vec<WrittenPage>, FormatError> {
         let mut written: Vec<WrittenPage> = Vec::new();
-        while self.page_budget > 0 {
+        let pages = owned.rounds.pace(self.context.wall_ms);
+        while self.page_budget > 0 && written.len() < pages {
             let Some((page, slot)) = owned.rounds.next_page(written.last().map(|w| w.page)) else { break };
             let content = owned.shard.encode_page(page);
             let stamp = CopyStamp {
