@@ -356,23 +356,39 @@ impl Shard {
     /// Decides what this commit publishes: every transition, every account whose decisions
     /// changed, and scores that differ from the last published ones, at most one a second each.
     pub fn drain(&mut self, wall_ms: i64) -> Effects {
+        self.drain_whole(Some(wall_ms))
+    }
+
+    /// As [`Shard::drain`], without a wall clock: everything is published at once.
+    pub fn drain_all(&mut self) -> Effects {
+        self.drain_whole(None)
+    }
+
+    fn drain_whole(&mut self, wall_ms: Option<i64>) -> Effects {
+        let mut scores = Vec::new();
+        let risks = self.drain_each(wall_ms, |score| scores.push(score));
+        Effects { scores, risks }
+    }
+
+    /// As [`Shard::drain`], or [`Shard::drain_all`] without a wall clock, but each score is handed over
+    /// when it is made: all of them at once would be more than the caches hold.
+    pub fn drain_each(&mut self, wall_ms: Option<i64>, take: impl FnMut(ScoreOutput)) -> Vec<RiskTransition> {
         let mut risks = std::mem::take(&mut self.told);
+        let Some(wall_ms) = wall_ms else {
+            self.publish(|_| true, i64::MIN, take);
+            return risks;
+        };
         risks
             .iter_mut()
             .for_each(|risk| risk.backfill = risk.at_ms < wall_ms.saturating_sub(BACKFILL_AFTER_MS));
         // A wall clock that was set back must not silence a score until it has caught up.
         let rested = |told_ms: i64| !(0..PUBLISH_INTERVAL_MS).contains(&wall_ms.saturating_sub(told_ms));
-        Effects { scores: self.publish(rested, wall_ms), risks }
+        self.publish(rested, wall_ms, take);
+        risks
     }
 
-    /// As [`Shard::drain`], without a wall clock: everything is published at once.
-    pub fn drain_all(&mut self) -> Effects {
-        Effects { scores: self.publish(|_| true, i64::MIN), risks: std::mem::take(&mut self.told) }
-    }
-
-    fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64) -> Vec<ScoreOutput> {
-        let Some(clock_ms) = self.clock_ms else { return Vec::new() };
-        let mut scores = Vec::new();
+    fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64, mut take: impl FnMut(ScoreOutput)) {
+        let Some(clock_ms) = self.clock_ms else { return };
         for slot in std::mem::take(&mut self.listed) {
             let account = &mut self.accounts[slot as usize];
             account.listed = false;
@@ -389,10 +405,9 @@ impl Shard {
             let page = Self::page_of(&account.id, self.id.partitions);
             let covered = self.covered[usize::from(page.0)];
             let (record, decisions) = self.evaluator.publish(account, clock_ms, covered);
-            scores.push(ScoreOutput { account: account.id.to_string(), record, decisions });
+            take(ScoreOutput { account: account.id.to_string(), record, decisions });
             self.dirty[usize::from(page.0)] = true;
         }
-        scores
     }
 
     /// One account as it stands, or `None` if nothing is known of it.
