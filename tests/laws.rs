@@ -8,12 +8,13 @@ mod history;
 #[path = "laws/lag.rs"]
 mod lag;
 
-use accountpulse::engine::account::Facts;
+use accountpulse::engine::account::{Facts, Phase};
 use accountpulse::engine::record::RiskTransition;
 use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
+use accountpulse::engine::rule::Severity;
 use accountpulse::engine::score::CoverageClass;
 use accountpulse::engine::time::Calendar;
-use accountpulse::engine::{Effects, Input, Shard, Verdict};
+use accountpulse::engine::{Effects, Input, Shard, ShardStats, Verdict};
 use history::{
     DAY_MS, DAYS, HOUR_MS, KEY, Line, START_MS, apply, config, history, pages, seedlings, shard, tight,
 };
@@ -188,6 +189,8 @@ proptest! {
         }
         restored.finish_restore(live.clock_ms());
         prop_assert_eq!(pages(&restored), pages(&live));
+        prop_assert_eq!(live.stats(), counted(&mut live));
+        prop_assert_eq!(restored.stats(), counted(&mut restored));
         prop_assert_eq!(restored.audit().iter().map(brief).collect::<Vec<_>>(), Vec::<String>::new());
         let (went_on, went_on_live) = (run(&mut restored, &lines[crashed..]), run(&mut live, &lines[crashed..]));
         prop_assert_eq!(went_on.risks, went_on_live.risks);
@@ -287,6 +290,24 @@ proptest! {
             }
         }
     }
+}
+
+/// The numbers of a shard, by looking at every account.
+fn counted(shard: &mut Shard) -> ShardStats {
+    let mut stats = shard.stats();
+    (stats.by_band, stats.unknown) = ([0; 3], 0);
+    stats.firing.iter_mut().for_each(|(_, _, count)| *count = 0);
+    for id in shard.account_ids() {
+        let state = shard.account(&id).expect("listed accounts exist");
+        *state.band.map_or(&mut stats.unknown, |band| &mut stats.by_band[band as usize]) += 1;
+        for risk in state.record.risks.iter().filter(|risk| risk.phase == Phase::Firing) {
+            let known = |(rule, severity, _): &&mut (&str, Severity, u64)| {
+                *rule == risk.rule && *severity == risk.severity
+            };
+            stats.firing.iter_mut().find(known).expect("every rule is listed").2 += 1;
+        }
+    }
+    stats
 }
 
 fn sorted(mut list: Vec<String>) -> Vec<String> {

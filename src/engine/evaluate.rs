@@ -12,7 +12,8 @@ use super::record::{
 };
 use super::risk::{self, Hindsight, Instant, Transition, risk_id};
 use super::rule::{Condition, RULES, RuleDef};
-use super::score::{CoverageClass, Points, Score, Scorer, line_number, next_band, whole_points};
+use super::score::{CoverageClass, Line, Points, Score, Scorer, line_number, next_band, whole_points};
+use super::shard::Counted;
 use super::time::{Calendar, Day};
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub(super) struct Account {
     pub listed: bool,
     /// Wall time of the last publication.
     pub told_wall_ms: i64,
+    /// What it adds to the shard's numbers.
+    pub counted: Counted,
 }
 
 impl Account {
@@ -57,6 +60,7 @@ impl Account {
             changed: false,
             listed: false,
             told_wall_ms: i64::MIN,
+            counted: Counted::default(),
         }
     }
 
@@ -365,34 +369,26 @@ impl Evaluator {
             .get(usize::from(account.points.card))
             .map_or_else(String::new, |card| card.name.clone());
         let lines = self.scorer.explain(&account.points);
-        let value = |feature: Option<FeatureId>| feature.and_then(|feature| feature.value(&view));
-        let present = |line: &&super::score::Line<'_>| line.points.is_some() || line.feature.is_none();
-        let contributions: Vec<Contribution> = lines
-            .iter()
-            .filter(present)
-            .map(|line| Contribution {
-                line: line.name.to_owned(),
-                group: line.group.to_owned(),
-                value: value(line.feature),
-                unit: line.feature.map(|feature| feature.def().unit.name().into()),
-                points_hundredths: line.points,
-                weight_ppm: line.weight_ppm,
-                contribution_hundredths: line.contribution,
-            })
-            .collect();
+        let present = |line: &&Line<'_>| line.points.is_some() || line.feature.is_none();
+        let contributions: Vec<Contribution> =
+            lines.iter().filter(present).map(|line| contribution(line, &view)).collect();
+        let numbers: Vec<u32> = lines.iter().filter(present).map(|line| line_number(line.name)).collect();
+        // A line without a value contributes nothing.
+        let told_lines =
+            contributions.iter().zip(&numbers).filter(|(line, _)| line.contribution_hundredths != 0);
+        let told_line = |(line, &number): (&Contribution, &u32)| PublishedLine {
+            line: number,
+            contribution: line.contribution_hundredths,
+        };
         let told = Published {
             score_hundredths: account.score.hundredths,
             band: account.decisions.band,
             coverage_bp: account.score.coverage_bp,
-            lines: lines
-                .iter()
-                .filter(|line| line.contribution != 0)
-                .map(|line| PublishedLine { line: line_number(line.name), contribution: line.contribution })
-                .collect(),
+            lines: told_lines.map(told_line).collect(),
         };
         let absent = self.scorer.absent(&account.points);
         let before = account.decisions.published.replace(told);
-        let changes = self.changes(before.as_ref(), &contributions);
+        let changes = self.changes(before.as_ref(), &contributions, &numbers);
         let record = ScoreRecord {
             v: RECORD_VERSION,
             account_id: account.id.to_string(),
@@ -417,29 +413,39 @@ impl Evaluator {
     }
 
     /// Lines that differ from what was published; their deltas sum to the change of the score.
-    fn changes(&self, before: Option<&Published>, now: &[Contribution]) -> Vec<Change> {
+    fn changes(&self, before: Option<&Published>, now: &[Contribution], numbers: &[u32]) -> Vec<Change> {
         let before = before.map_or(&[][..], |told| &told.lines);
         let was = |number: u32| before.iter().find(|l| l.line == number).map_or(0, |l| l.contribution);
-        let mut changes: Vec<Change> = now
-            .iter()
-            .map(|line| Change {
-                line: line.line.clone(),
-                delta_hundredths: line.contribution_hundredths - was(line_number(&line.line)),
-            })
-            .collect();
-        let gone = before.iter().filter(|l| !now.iter().any(|line| line_number(&line.line) == l.line));
-        changes
-            .extend(gone.map(|l| Change { line: self.line_name(l.line), delta_hundredths: -l.contribution }));
-        changes.retain(|change| change.delta_hundredths != 0);
-        changes
+        let moved = now.iter().zip(numbers).filter_map(|(line, &number)| {
+            let delta_hundredths = line.contribution_hundredths - was(number);
+            (delta_hundredths != 0).then(|| Change { line: line.line.clone(), delta_hundredths })
+        });
+        let gone = before.iter().filter(|l| l.contribution != 0 && !numbers.contains(&l.line));
+        let gone = gone.map(|l| Change { line: self.line_name(l.line), delta_hundredths: -l.contribution });
+        moved.chain(gone).collect()
     }
 
-    fn line_name(&self, number: u32) -> String {
+    fn line_name(&self, number: u32) -> Word {
         let features = super::feature::CATALOGUE.iter().map(|def| def.name);
         let caps =
             self.config.scoring.scorecards.iter().flat_map(|card| card.caps.iter().map(|cap| &*cap.name));
         let name = features.chain(caps).find(|name| line_number(name) == number);
-        name.unwrap_or("(removed)").to_owned()
+        name.unwrap_or("(removed)").to_owned().into()
+    }
+}
+
+/// A line as it is told. Its words are ours, unless it is a cap or a group of the configuration.
+fn contribution(line: &Line<'_>, view: &View<'_>) -> Contribution {
+    let def = line.feature.map(FeatureId::def);
+    let group = def.map(|def| def.group()).filter(|group| *group == line.group);
+    Contribution {
+        line: def.map_or_else(|| line.name.to_owned().into(), |def| def.name.into()),
+        group: group.map_or_else(|| line.group.to_owned().into(), Word::Borrowed),
+        value: line.feature.and_then(|feature| feature.value(view)),
+        unit: def.map(|def| def.unit.name().into()),
+        points_hundredths: line.points,
+        weight_ppm: line.weight_ppm,
+        contribution_hundredths: line.contribution,
     }
 }
 
@@ -458,7 +464,7 @@ fn summaries(account: &Account) -> Vec<RiskSummary> {
         let rule = RULES.iter().find(|rule| rule.id() == state.rule)?;
         Some(RiskSummary {
             id: risk_id(&account.id, rule.key, state.began_ms),
-            rule: rule.key.to_owned(),
+            rule: rule.key.into(),
             phase: state.phase,
             severity: state.severity,
             began_at: state.began_ms,

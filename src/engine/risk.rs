@@ -5,6 +5,7 @@
 //! began, kept as a decision, so that recovery and a replay give the same id.
 
 use super::account::{Phase, RiskState};
+use super::record::hexadecimal;
 use super::rule::{Condition, RuleDef, RuleId, Severity, Timing};
 use super::time::DurationMs;
 use serde::Serialize;
@@ -96,7 +97,7 @@ pub fn risk_id(account: &str, rule_key: &str, began_ms: i64) -> String {
     bytes.extend_from_slice(rule_key.as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(&began_ms.to_be_bytes());
-    format!("{:032x}", xxh3_128(&bytes))
+    hexadecimal(xxh3_128(&bytes)).map(char::from).iter().collect()
 }
 
 /// Moves one risk. `hindsight` looks back at the instant it fired.

@@ -80,7 +80,51 @@ impl Calendar {
 
 /// An instant as RFC 3339 in UTC, for people and for JSON.
 pub fn rfc3339(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms}ms"), |at| at.to_string())
+    usual_rfc3339(at_ms).unwrap_or_else(|| {
+        jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms}ms"), |at| at.to_string())
+    })
+}
+
+/// The same for the years that occur, without the machinery for all others: every record that is told
+/// holds several.
+fn usual_rfc3339(at_ms: i64) -> Option<String> {
+    // Days of the four hundred years from 2000-03-01, when the calendar begins to repeat itself, and of
+    // the hundred and four years in them. With March first, a leap day ends its year.
+    const ERA_FROM: i64 = 11_017;
+    const ERA: i64 = 146_097;
+    let (day, ms) = (at_ms.div_euclid(DAY_MS) - ERA_FROM, at_ms.rem_euclid(DAY_MS));
+    if !(0..ERA).contains(&day) {
+        return None;
+    }
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (2000 + year, month + 3) } else { (2001 + year, month - 9) };
+    let digit = |value: i64, place: i64| b'0' + (value / place % 10) as u8;
+    let pair = |value: i64| [digit(value, 10), digit(value, 1)];
+    let mut text = Vec::with_capacity(24);
+    text.extend(pair(year / 100));
+    text.extend(pair(year % 100));
+    for (mark, value) in [
+        (b'-', month),
+        (b'-', day_of_month),
+        (b'T', ms / HOUR_MS),
+        (b':', ms / 60_000 % 60),
+        (b':', ms / 1_000 % 60),
+    ] {
+        text.push(mark);
+        text.extend(pair(value));
+    }
+    let fraction = ms % 1_000;
+    if fraction != 0 {
+        text.extend([b'.', digit(fraction, 100), digit(fraction, 10), digit(fraction, 1)]);
+        while text.last() == Some(&b'0') {
+            text.pop();
+        }
+    }
+    text.push(b'Z');
+    String::from_utf8(text).ok()
 }
 
 /// A duration in milliseconds that reads `15m`, `24h` or `10d` in configuration.
@@ -157,6 +201,21 @@ mod tests {
         assert_eq!(day(2026, 4, 1).quarter_start(), day(2026, 4, 1));
         assert_eq!(day(2024, 12, 31).quarter_start(), day(2024, 10, 1));
         assert_eq!(day(1970, 1, 1), Day(0));
+    }
+
+    #[test]
+    fn instants_read_as_the_time_library_writes_them() {
+        let library = |at_ms| jiff::Timestamp::from_millisecond(at_ms).unwrap().to_string();
+        let mut at_ms = 946_684_800_000 - 3 * DAY_MS; // the end of 1999
+        for step in 0..200_000_i64 {
+            assert_eq!(rfc3339(at_ms), library(at_ms));
+            // About four hundred years, with leap days and every length of a fraction.
+            at_ms += [DAY_MS, 1, 999, 10 * 3_600_000 + 7, 100][step as usize % 5] * (1 + step % 3);
+        }
+        for at_ms in [-1, 0, 13_574_649_600_000 - 1, 13_574_649_600_000, 13_580_000_000_000] {
+            assert_eq!(rfc3339(at_ms), library(at_ms));
+        }
+        assert_eq!(rfc3339(i64::MAX), format!("{}ms", i64::MAX));
     }
 
     #[test]

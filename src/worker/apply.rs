@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use super::breaker::OnBad;
 use super::counts::WorkerCounts;
 use super::dead_letter::{Stage, dead_letter, size_of};
-use super::frontier::{Heard, frontier};
+use super::frontier::frontier;
 use super::owned::{Lane, OwnedShard, Queued};
 use super::settings::{Break, WorkerSettings};
 use crate::engine::event::{Event, Headers, Intake, RawRecord, Refusal};
@@ -121,11 +121,11 @@ fn merge<'q, B: RecordBatch>(
             return Pass::Full;
         }
         let Some((index, _)) = next else { return Pass::Done };
-        let head = std::mem::replace(&mut heads[index], Head::Unread);
-        if let (Head::Event(event), Some(queued)) = (head, queues[index].get(taken[index])) {
-            apply_one(owned, index, queued, &event, context, counts);
+        if let (Head::Event(event), Some(queued)) = (&heads[index], queues[index].get(taken[index])) {
+            apply_one(owned, index, queued, event, context, counts);
             taken[index] += 1;
         }
+        heads[index] = Head::Unread;
     }
 }
 
@@ -191,17 +191,16 @@ fn advance<B: RecordBatch>(
     context: &PassContext<'_>,
 ) -> bool {
     let settings = context.settings;
-    let mut heard = [Heard::default(); MAX_INPUTS];
-    let known = heard.iter_mut().zip(owned.lanes.iter().zip(heads));
-    let inputs = known.map(|(slot, (lane, head))| *slot = lane.heard(head.time_ms())).count();
-    let spoken = frontier(settings.clock, &heard[..inputs], context.wall_ms, settings.until_ms);
-    let Some(mut target) = spoken else { return true };
-    if let Some(next_ms) = next_ms {
-        target = target.min(next_ms.saturating_sub(1));
-    }
-    if owned.shard.clock_ms().is_some_and(|clock| clock >= target) {
+    let upto = next_ms.map_or(i64::MAX, |next_ms| next_ms.saturating_sub(1));
+    let is_there = |target| owned.shard.clock_ms().is_some_and(|clock| clock >= target);
+    if is_there(upto) {
         return true;
     }
+    let heard = owned.lanes.iter().zip(heads).map(|(lane, head)| lane.heard(head.time_ms()));
+    let spoken = frontier(settings.clock, heard, context.wall_ms, settings.until_ms);
+    let Some(target) = spoken.map(|spoken| spoken.min(upto)).filter(|target| !is_there(*target)) else {
+        return true;
+    };
     let reached = owned.shard.advance(target, context.room.effects.saturating_sub(owned.owed.len()));
     if reached < target && settings.breaks(Break::ClockAsFrontier) {
         owned.recorded_clock = Some(target);

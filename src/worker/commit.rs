@@ -128,6 +128,7 @@ pub(super) fn prepare<B: RecordBatch>(
         shares: Vec::new(),
         tally: Tally::default(),
         page_budget: context.settings.page_bytes_per_commit,
+        scratch: Vec::new(),
     };
     let first = context.first;
     let order: Vec<u32> = shards.range(first..).chain(shards.range(..first)).map(|(p, _)| *p).collect();
@@ -154,6 +155,8 @@ struct Builder<'c> {
     shares: Vec<Share>,
     tally: Tally,
     page_budget: usize,
+    /// Where records are written before their length is known.
+    scratch: Vec<u8>,
 }
 
 impl Builder<'_> {
@@ -161,13 +164,21 @@ impl Builder<'_> {
         let PrepareContext { settings, wall_ms, everything, .. } = *self.context;
         // In event mode nothing that goes out may depend on the wall.
         let event_mode = settings.clock.is_event();
-        let effects = if event_mode { owned.shard.drain_all() } else { owned.shard.drain(wall_ms) };
+        let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
+        let (partition, scores) = (owned.partition, self.tally.scores);
+        let mut done = Ok(());
+        let told = owned.shard.drain_each((!event_mode).then_some(wall_ms), |score| {
+            if done.is_ok() {
+                done = self.score(partition, score, stamp_ms);
+            }
+        });
+        done?;
         let mut dirty = owned.shard.take_dirty();
         dirty.sort_unstable();
         owned.rounds.mark_due(dirty);
         let beat = wall_ms.saturating_sub(owned.last_commit_ms) >= settings.heartbeat_ms;
-        let wanted = !effects.scores.is_empty()
-            || !effects.risks.is_empty()
+        let wanted = self.tally.scores > scores
+            || !told.is_empty()
             || owned.is_pressing()
             || owned.rounds.is_writing()
             || owned.rounds.may_begin(wall_ms, &owned.committed)
@@ -175,18 +186,14 @@ impl Builder<'_> {
         if !wanted {
             return Ok(());
         }
-        let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
-        for score in effects.scores {
-            self.score(owned.partition, score, stamp_ms)?;
-        }
         let mut risks = std::mem::take(&mut owned.owed);
         if settings.breaks(Break::EffectsNextCommit) {
-            owned.owed = effects.risks;
+            owned.owed = told;
         } else {
-            risks.extend(effects.risks);
+            risks.extend(told);
         }
         for risk in &risks {
-            self.risk(owned.partition, risk, stamp_ms)?;
+            self.risk(partition, risk, stamp_ms)?;
         }
         self.letters.append(&mut owned.dead_letters);
         owned.dead_letter_bytes = 0;
@@ -197,7 +204,7 @@ impl Builder<'_> {
     fn score(&mut self, partition: u32, score: ScoreOutput, stamp_ms: i64) -> Result<(), PrepareError> {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.scores, partition };
-        let record = output::score_record(to, score, *output_encoding, stamp_ms)?;
+        let record = output::score_record(&mut self.scratch, to, score, *output_encoding, stamp_ms)?;
         self.tally.effect_bytes += size_of(&record);
         self.tally.scores += 1;
         self.scores.push(record);
@@ -207,7 +214,7 @@ impl Builder<'_> {
     fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) -> Result<(), PrepareError> {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.risks, partition };
-        let record = output::risk_record(to, risk, *output_encoding, stamp_ms)?;
+        let record = output::risk_record(&mut self.scratch, to, risk, *output_encoding, stamp_ms)?;
         self.tally.effect_bytes += size_of(&record);
         self.tally.transitions += 1;
         let which = (risk.rule.clone(), risk.severity.name(), risk.transition.name());
@@ -265,14 +272,15 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Writes pages of the open round while there is room; the first page always has some.
+    /// Writes the next pages of the open round, while there is room; the first page always has some.
     fn pages<B: RecordBatch>(
         &mut self,
         owned: &OwnedShard<B>,
         number: u64,
     ) -> Result<Vec<WrittenPage>, FormatError> {
         let mut written: Vec<WrittenPage> = Vec::new();
-        while self.page_budget > 0 {
+        let pages = owned.rounds.pace(self.context.wall_ms);
+        while self.page_budget > 0 && written.len() < pages {
             let Some((page, slot)) = owned.rounds.next_page(written.last().map(|w| w.page)) else { break };
             let content = owned.shard.encode_page(page);
             let stamp = CopyStamp {

@@ -43,32 +43,47 @@ pub struct Heard {
 }
 
 /// The instant up to which every input has spoken; `None` while one of them has not.
-pub fn frontier(mode: ClockMode, heard: &[Heard], wall_ms: i64, until_ms: Option<i64>) -> Option<i64> {
-    if heard.iter().any(|h| h.held) {
-        return None;
-    }
+pub fn frontier(
+    mode: ClockMode,
+    heard: impl Iterator<Item = Heard> + Clone,
+    wall_ms: i64,
+    until_ms: Option<i64>,
+) -> Option<i64> {
     match mode {
         ClockMode::Wall { lateness_ms } => wall_frontier(heard, wall_ms, lateness_ms),
         ClockMode::Event { lateness_ms } => event_frontier(heard, lateness_ms, until_ms),
     }
 }
 
-fn wall_frontier(heard: &[Heard], wall_ms: i64, lateness_ms: i64) -> Option<i64> {
+fn wall_frontier(heard: impl Iterator<Item = Heard>, wall_ms: i64, lateness_ms: i64) -> Option<i64> {
     let mut lowest = wall_ms;
-    for input in heard.iter().filter(|h| !h.ended) {
+    for input in heard {
+        if input.held {
+            return None;
+        }
+        if input.ended {
+            continue;
+        }
         let spoken = input.newest_ms.max(input.drained_at_ms)?;
         lowest = lowest.min(spoken.saturating_sub(lateness_ms));
     }
     Some(lowest)
 }
 
-fn event_frontier(heard: &[Heard], lateness_ms: i64, until_ms: Option<i64>) -> Option<i64> {
-    let newest = heard.iter().filter_map(|h| h.newest_ms).max();
-    if heard.iter().all(|h| h.ended && h.head_ms.is_none()) {
+fn event_frontier(
+    heard: impl Iterator<Item = Heard> + Clone,
+    lateness_ms: i64,
+    until_ms: Option<i64>,
+) -> Option<i64> {
+    if heard.clone().any(|h| h.held) {
+        return None;
+    }
+    let newest = heard.clone().filter_map(|h| h.newest_ms).max();
+    if heard.clone().all(|h| h.ended && h.head_ms.is_none()) {
         return until_ms.max(newest);
     }
     let mut lowest: Option<i64> = None;
-    for input in heard.iter().filter(|h| !h.ended || h.head_ms.is_some()) {
+    for input in heard.filter(|h| !h.ended || h.head_ms.is_some()) {
         let spoken = input.head_ms?.max(input.newest_ms.unwrap_or(i64::MIN));
         let spoken = spoken.saturating_sub(lateness_ms);
         lowest = Some(lowest.map_or(spoken, |l| l.min(spoken)));
@@ -79,6 +94,10 @@ fn event_frontier(heard: &[Heard], lateness_ms: i64, until_ms: Option<i64>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn frontier(mode: ClockMode, heard: &[Heard], wall_ms: i64, until_ms: Option<i64>) -> Option<i64> {
+        super::frontier(mode, heard.iter().copied(), wall_ms, until_ms)
+    }
 
     const WALL: ClockMode = ClockMode::Wall { lateness_ms: 10 };
     const EVENT: ClockMode = ClockMode::Event { lateness_ms: 10 };

@@ -28,9 +28,6 @@ pub const HEADER_CE_TIME: &str = "ce_time";
 /// The account.
 pub const HEADER_CE_SUBJECT: &str = "ce_subject";
 
-/// Room for most values, so that the buffer need not grow.
-const USUAL_JSON_BYTES: usize = 2048;
-
 const SPECVERSION: &[u8] = b"1.0";
 const SOURCE: &[u8] = b"/accountpulse";
 const SCORE_TYPE: &[u8] = b"accountpulse.score.v1";
@@ -44,54 +41,58 @@ pub struct OutputError {
     detail: String,
 }
 
-/// The record of a score.
+/// The record of a score. What `scratch` holds is lost; with one buffer for all records only their
+/// values are allocated, in the length they have.
 ///
 /// # Errors
 /// [`OutputError`]
 pub fn score_record(
+    scratch: &mut Vec<u8>,
     to: TopicPartition,
     score: ScoreOutput,
     encoding: OutputEncoding,
     timestamp_ms: i64,
 ) -> Result<OutRecord, OutputError> {
     let ScoreOutput { account, record, decisions } = score;
-    let protobuf = record.protobuf();
-    let id = score_id(&protobuf);
-    let value = match encoding {
-        OutputEncoding::Json => json(&account, &record)?,
-        OutputEncoding::Protobuf => protobuf,
-    };
+    scratch.clear();
+    record.write_protobuf(scratch);
+    let id = score_id(scratch);
+    if encoding == OutputEncoding::Json {
+        json(scratch, &account, &record)?;
+    }
+    let value = scratch.as_slice().to_vec();
     let key = account.into_bytes();
     let mut headers = headers(encoding, SCORE_TYPE, id, record.as_of, &key);
     headers.push((HEADER_DECISIONS.into(), decisions));
     Ok(OutRecord { to, key: Some(key), value: Some(value), headers, timestamp_ms })
 }
 
-/// The record of a risk transition.
+/// The record of a risk transition; `scratch` as above.
 ///
 /// # Errors
 /// [`OutputError`]
 pub fn risk_record(
+    scratch: &mut Vec<u8>,
     to: TopicPartition,
     risk: &RiskTransition,
     encoding: OutputEncoding,
     timestamp_ms: i64,
 ) -> Result<OutRecord, OutputError> {
-    let value = match encoding {
-        OutputEncoding::Json => json(&risk.account_id, risk)?,
-        OutputEncoding::Protobuf => risk.protobuf(),
-    };
+    scratch.clear();
+    match encoding {
+        OutputEncoding::Json => json(scratch, &risk.account_id, risk)?,
+        OutputEncoding::Protobuf => risk.write_protobuf(scratch),
+    }
+    let value = scratch.as_slice().to_vec();
     let key = risk.account_id.clone().into_bytes();
     let headers = headers(encoding, RISK_TYPE, transition_id(risk), risk.at_ms, &key);
     Ok(OutRecord { to, key: Some(key), value: Some(value), headers, timestamp_ms })
 }
 
-fn json(account: &str, record: &impl serde::Serialize) -> Result<Vec<u8>, OutputError> {
-    let mut value = Vec::with_capacity(USUAL_JSON_BYTES);
-    match serde_json::to_writer(&mut value, record) {
-        Ok(()) => Ok(value),
-        Err(error) => Err(OutputError { account: account.to_owned(), detail: error.to_string() }),
-    }
+fn json(out: &mut Vec<u8>, account: &str, record: &impl serde::Serialize) -> Result<(), OutputError> {
+    out.clear();
+    serde_json::to_writer(out, record)
+        .map_err(|error| OutputError { account: account.to_owned(), detail: error.to_string() })
 }
 
 fn headers(

@@ -21,12 +21,13 @@ use crate::log::{Offset, OutRecord, RecordBatch, RecordRef, TopicPartition};
 pub(super) struct Queued<B> {
     batch: Arc<B>,
     index: usize,
+    offset: Offset,
 }
 
 impl<B: RecordBatch> Queued<B> {
-    /// The record at `index` of `batch`, which has it.
-    pub fn new(batch: Arc<B>, index: usize) -> Self {
-        Queued { batch, index }
+    /// The record at `index` of `batch`, which has it at that offset.
+    pub fn new(batch: Arc<B>, index: usize, offset: Offset) -> Self {
+        Queued { batch, index, offset }
     }
 
     /// The record.
@@ -36,7 +37,7 @@ impl<B: RecordBatch> Queued<B> {
 
     /// Its offset.
     pub fn offset(&self) -> Offset {
-        self.batch.place(self.index).1
+        self.offset
     }
 }
 

@@ -9,7 +9,7 @@
 //! - a marker lists, for its round and the one before, where the round began and what it wrote.
 //!
 //! Pure bookkeeping over numbers. It must not encode pages and must not talk to the log; the
-//! commit asks [`Rounds::plan`] what to write and reports success with [`Rounds::committed`].
+//! commit asks [`Rounds::pace`] and [`Rounds::next_page`] what to write and reports success with [`Rounds::committed`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,10 @@ use super::settings::Break;
 use crate::engine::Covered;
 use crate::engine::PageId;
 use crate::log::Offset;
+
+/// A round is written within this part of the time between two of them. More would spread it
+/// further, and a recovery would have as much more to read.
+const ROUND_TO_WRITING: i64 = 3;
 
 /// What is known about one copy of a page.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +106,11 @@ pub struct WrittenPage {
 struct Round {
     /// Pages still to write.
     left: BTreeSet<PageId>,
+    /// How many there were.
+    pages: usize,
+    /// When it began, and when it shall be through.
+    began_ms: i64,
+    through_ms: i64,
     /// Positions as committed before the first change of this round.
     positions: Vec<Offset>,
     /// Journal position at the same moment.
@@ -198,8 +207,22 @@ impl Rounds {
         if self.planted != Some(Break::WriteOnce) {
             left.extend(self.copies.iter().filter(|(_, pair)| pair.differ()).map(|(page, _)| *page));
         }
-        self.round = Some(Round { left, positions, journal });
+        let (pages, through_ms) = (left.len(), now_ms.saturating_add(round_ms / ROUND_TO_WRITING));
+        self.round = Some(Round { left, pages, began_ms: now_ms, through_ms, positions, journal });
         self.next_round_ms = now_ms.saturating_add(round_ms);
+    }
+
+    /// How many pages a commit at `now_ms` should write, so that the round takes its time instead of
+    /// delaying everything that is told while it lasts. At least one: it always gets on.
+    pub fn pace(&self, now_ms: i64) -> usize {
+        let Some(round) = &self.round else { return 0 };
+        let whole = usize::try_from(round.through_ms.saturating_sub(round.began_ms)).unwrap_or(0);
+        let past = usize::try_from(now_ms.saturating_sub(round.began_ms)).unwrap_or(whole);
+        if past >= whole {
+            return round.left.len();
+        }
+        let written = round.pages - round.left.len();
+        (round.pages * past).div_ceil(whole).saturating_sub(written).max(1)
     }
 
     /// The next page to write in this round after `after`, and into which slot.

@@ -123,19 +123,14 @@ impl<L: Log> Worker<L> {
 
     fn take_records(&mut self, batch: L::Batch) {
         let batch = Arc::new(batch);
-        let mut index = 0;
-        while index < batch.len() {
-            let (at, _) = batch.place(index);
-            let lane = self.lane(at);
+        let mut places = (0..batch.len()).map(|index| (index, batch.place(index))).peekable();
+        while let Some(&(_, (at, _))) = places.peek() {
             // Records of one partition mostly stand together: one look-up per run.
-            match lane {
-                Some(lane) => {
-                    while index < batch.len() && batch.place(index).0 == at {
-                        lane.push(Queued::new(Arc::clone(&batch), index));
-                        index += 1;
-                    }
+            let mut lane = self.lane(at);
+            while let Some((index, (_, offset))) = places.next_if(|(_, (next, _))| *next == at) {
+                if let Some(lane) = &mut lane {
+                    lane.push(Queued::new(Arc::clone(&batch), index, offset));
                 }
-                None => index += 1,
             }
         }
     }

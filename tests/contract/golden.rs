@@ -102,9 +102,9 @@ impl Record {
                 let ScoreOutput { account, record, decisions } = &**score;
                 let (account, record) = (account.clone(), record.clone());
                 let score = ScoreOutput { account, record, decisions: decisions.clone() };
-                score_record(TO, score, encoding, 0).unwrap()
+                score_record(&mut Vec::new(), TO, score, encoding, 0).unwrap()
             }
-            Record::Risk(risk) => risk_record(TO, risk, encoding, 0).unwrap(),
+            Record::Risk(risk) => risk_record(&mut Vec::new(), TO, risk, encoding, 0).unwrap(),
         }
     }
 }

@@ -115,6 +115,7 @@ prop_compose! {
         points_hundredths in of(hundredths()), weight_ppm in any::<u32>(), share in any::<i16>(),
     ) -> Contribution {
         let unit = unit.map(Into::into);
+        let (line, group) = (line.into(), group.into());
         Contribution { line, group, value, unit, points_hundredths, weight_ppm, contribution_hundredths: share }
     }
 }
@@ -124,7 +125,7 @@ prop_compose! {
         id in text(), rule in text(), phase in prop::sample::select(vec![Phase::Pending, Phase::Firing]),
         severity in severity(), began_at in instant(),
     ) -> RiskSummary {
-        RiskSummary { id, rule, phase, severity, began_at }
+        RiskSummary { id, rule: rule.into(), phase, severity, began_at }
     }
 }
 
@@ -145,7 +146,7 @@ prop_compose! {
         as_of in instant(),
     ) -> ScoreRecord {
         let previous = previous.map(|(score_hundredths, band)| Previous { score_hundredths, band });
-        let change = |(line, delta_hundredths)| Change { line, delta_hundredths };
+        let change = |(line, delta_hundredths): (String, i16)| Change { line: line.into(), delta_hundredths };
         ScoreRecord {
             v, account_id, account_name, score, score_hundredths, band: band_now, coverage_basis_points,
             coverage, scorecard, contributions, absent: absent.into_iter().map(Into::into).collect(),

@@ -126,8 +126,8 @@ fn risk(bytes: &[u8]) -> Decoded<RiskTransition> {
 
 fn contribution(m: pb::Contribution) -> Decoded<Contribution> {
     Ok(Contribution {
-        line: m.line,
-        group: m.group,
+        line: Cow::Owned(m.line),
+        group: Cow::Owned(m.group),
         value: m.value,
         unit: m.unit.map(Cow::Owned),
         points_hundredths: maybe("points_hundredths", m.points_hundredths)?,
@@ -141,13 +141,13 @@ fn previous(m: pb::PreviousScore) -> Decoded<Previous> {
 }
 
 fn change(m: pb::ScoreChange) -> Decoded<Change> {
-    Ok(Change { line: m.line, delta_hundredths: whole("delta_hundredths", m.delta_hundredths)? })
+    Ok(Change { line: Cow::Owned(m.line), delta_hundredths: whole("delta_hundredths", m.delta_hundredths)? })
 }
 
 fn summary(m: pb::RiskSummary) -> Decoded<RiskSummary> {
     Ok(RiskSummary {
         id: m.id,
-        rule: m.rule,
+        rule: Cow::Owned(m.rule),
         phase: phase(m.phase)?,
         severity: severity(m.severity)?,
         began_at: m.began_at_ms,

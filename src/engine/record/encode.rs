@@ -16,7 +16,12 @@ impl ScoreRecord {
     /// The bytes of an `accountpulse.v1.ScoreRecord`.
     pub fn protobuf(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        let out = &mut bytes;
+        self.write_protobuf(&mut bytes);
+        bytes
+    }
+
+    /// The same, appended to a buffer.
+    pub fn write_protobuf(&self, out: &mut Vec<u8>) {
         unsigned(out, 1, self.v.into());
         text(out, 2, &self.account_id);
         text_given(out, 3, self.account_name.as_deref());
@@ -46,7 +51,6 @@ impl ScoreRecord {
         }
         int64(out, 16, self.as_of);
         text(out, 17, &self.config_version);
-        bytes
     }
 }
 
@@ -54,7 +58,12 @@ impl RiskTransition {
     /// The bytes of an `accountpulse.v1.RiskTransition`.
     pub fn protobuf(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        let out = &mut bytes;
+        self.write_protobuf(&mut bytes);
+        bytes
+    }
+
+    /// The same, appended to a buffer.
+    pub fn write_protobuf(&self, out: &mut Vec<u8>) {
         unsigned(out, 1, self.v.into());
         text(out, 2, &self.id);
         text(out, 3, &self.account_id);
@@ -80,7 +89,6 @@ impl RiskTransition {
         text_given(out, 21, self.owner.as_deref());
         text(out, 22, &self.play);
         text(out, 23, &self.config_version);
-        bytes
     }
 }
 

@@ -10,9 +10,17 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// The id of a score, from the protobuf bytes of its record: 32 hexadecimal digits.
 pub fn score_id(protobuf: &[u8]) -> Vec<u8> {
+    hexadecimal(xxh3_128(protobuf)).to_vec()
+}
+
+/// 32 hexadecimal digits.
+pub fn hexadecimal(digest: u128) -> [u8; 32] {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    let digest = xxh3_128(protobuf).to_be_bytes();
-    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(digest.to_be_bytes()) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    digits
 }
 
 /// The id of a transition: its `id`, a slash, its `transition_seq`.

@@ -15,7 +15,7 @@ mod pb;
 mod wire;
 
 pub use decode::{NotARecord, RecordKind, json_twin};
-pub use id::{score_id, transition_id};
+pub use id::{hexadecimal, score_id, transition_id};
 
 use super::account::{Band, Phase};
 use super::risk::Transition;
@@ -93,9 +93,9 @@ pub struct ScoreRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contribution {
     /// Feature name, or `cap:` and the cap's name.
-    pub line: String,
+    pub line: Word,
     /// Its group.
-    pub group: String,
+    pub group: Word,
     /// The feature's value; `None` for caps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<i64>,
@@ -124,7 +124,7 @@ pub struct Previous {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The line; `(removed)` for lines of another scorecard.
-    pub line: String,
+    pub line: Word,
     /// By how much, hundredths.
     pub delta_hundredths: i16,
 }
@@ -135,7 +135,7 @@ pub struct RiskSummary {
     /// Its id.
     pub id: String,
     /// Its rule.
-    pub rule: String,
+    pub rule: Word,
     /// Pending or firing; never resolved.
     pub phase: Phase,
     /// Its severity.

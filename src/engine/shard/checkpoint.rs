@@ -88,6 +88,7 @@ impl Shard {
         let changed = *target != before;
         if changed {
             self.mark_dirty(slot);
+            self.recount(slot);
         }
         Ok(changed)
     }

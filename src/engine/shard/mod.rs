@@ -6,6 +6,10 @@
 //! What recovery needs (pages, journal) is in `checkpoint.rs`.
 
 mod checkpoint;
+mod stats;
+
+pub(super) use stats::Counted;
+pub use stats::ShardStats;
 
 use crate::engine::account::{Band, Verdict};
 use crate::engine::config::EngineConfig;
@@ -14,7 +18,6 @@ use crate::engine::event::{Event, Reason, Refusal};
 use crate::engine::feature::Touch;
 use crate::engine::partition::PAGES;
 use crate::engine::record::{RiskTransition, ScoreRecord};
-use crate::engine::rule::{RULES, Severity};
 use crate::engine::time::Day;
 use crate::engine::timer::{Deadline, DeadlineQueue};
 use hashbrown::HashTable;
@@ -64,17 +67,6 @@ pub struct ScoreOutput {
     pub decisions: Vec<u8>,
 }
 
-/// Numbers about a shard, for metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardStats {
-    /// Accounts by band, worst first, as [`Band::ALL`].
-    pub by_band: [u64; 3],
-    /// Accounts whose score is unknown.
-    pub unknown: u64,
-    /// Firing risks by (rule key, severity).
-    pub firing: Vec<(&'static str, Severity, u64)>,
-}
-
 /// One account, for explanations and tests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountState {
@@ -99,6 +91,7 @@ pub struct Shard {
     pages: Vec<Vec<u32>>,
     covered: Vec<Option<Day>>,
     dirty: [bool; PAGES as usize],
+    counts: stats::Counts,
     queue: DeadlineQueue,
     told: Vec<RiskTransition>,
     /// Accounts to look at when committing.
@@ -119,6 +112,7 @@ impl Shard {
             pages: vec![Vec::new(); PAGES as usize],
             covered: vec![None; PAGES as usize],
             dirty: [false; PAGES as usize],
+            counts: stats::Counts::default(),
             queue: DeadlineQueue::default(),
             told: Vec::new(),
             listed: Vec::new(),
@@ -158,6 +152,8 @@ impl Shard {
         self.pages[usize::from(page.0)].push(slot);
         let hash = xxh3_64(account.id.as_bytes());
         self.accounts.push(account);
+        self.counts.admit();
+        self.recount(slot);
         let accounts = &self.accounts;
         self.index.insert_unique(hash, slot, |&slot| xxh3_64(accounts[slot as usize].id.as_bytes()));
         slot
@@ -242,6 +238,7 @@ impl Shard {
         }
         if done.decided {
             self.mark_dirty(slot);
+            self.recount(slot);
         }
         self.told.extend(done.told);
         done.decided
@@ -359,23 +356,39 @@ impl Shard {
     /// Decides what this commit publishes: every transition, every account whose decisions
     /// changed, and scores that differ from the last published ones, at most one a second each.
     pub fn drain(&mut self, wall_ms: i64) -> Effects {
+        self.drain_whole(Some(wall_ms))
+    }
+
+    /// As [`Shard::drain`], without a wall clock: everything is published at once.
+    pub fn drain_all(&mut self) -> Effects {
+        self.drain_whole(None)
+    }
+
+    fn drain_whole(&mut self, wall_ms: Option<i64>) -> Effects {
+        let mut scores = Vec::new();
+        let risks = self.drain_each(wall_ms, |score| scores.push(score));
+        Effects { scores, risks }
+    }
+
+    /// As [`Shard::drain`], or [`Shard::drain_all`] without a wall clock, but each score is handed over
+    /// when it is made: all of them at once would be more than the caches hold.
+    pub fn drain_each(&mut self, wall_ms: Option<i64>, take: impl FnMut(ScoreOutput)) -> Vec<RiskTransition> {
         let mut risks = std::mem::take(&mut self.told);
+        let Some(wall_ms) = wall_ms else {
+            self.publish(|_| true, i64::MIN, take);
+            return risks;
+        };
         risks
             .iter_mut()
             .for_each(|risk| risk.backfill = risk.at_ms < wall_ms.saturating_sub(BACKFILL_AFTER_MS));
         // A wall clock that was set back must not silence a score until it has caught up.
         let rested = |told_ms: i64| !(0..PUBLISH_INTERVAL_MS).contains(&wall_ms.saturating_sub(told_ms));
-        Effects { scores: self.publish(rested, wall_ms), risks }
+        self.publish(rested, wall_ms, take);
+        risks
     }
 
-    /// As [`Shard::drain`], without a wall clock: everything is published at once.
-    pub fn drain_all(&mut self) -> Effects {
-        Effects { scores: self.publish(|_| true, i64::MIN), risks: std::mem::take(&mut self.told) }
-    }
-
-    fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64) -> Vec<ScoreOutput> {
-        let Some(clock_ms) = self.clock_ms else { return Vec::new() };
-        let mut scores = Vec::new();
+    fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64, mut take: impl FnMut(ScoreOutput)) {
+        let Some(clock_ms) = self.clock_ms else { return };
         for slot in std::mem::take(&mut self.listed) {
             let account = &mut self.accounts[slot as usize];
             account.listed = false;
@@ -392,10 +405,9 @@ impl Shard {
             let page = Self::page_of(&account.id, self.id.partitions);
             let covered = self.covered[usize::from(page.0)];
             let (record, decisions) = self.evaluator.publish(account, clock_ms, covered);
-            scores.push(ScoreOutput { account: account.id.to_string(), record, decisions });
+            take(ScoreOutput { account: account.id.to_string(), record, decisions });
             self.dirty[usize::from(page.0)] = true;
         }
-        scores
     }
 
     /// One account as it stands, or `None` if nothing is known of it.
@@ -423,25 +435,12 @@ impl Shard {
 
     /// Numbers about the shard.
     pub fn stats(&self) -> ShardStats {
-        let mut stats = ShardStats::default();
-        let mut firing = vec![[0_u64; Severity::ALL.len()]; RULES.len()];
-        for account in &self.accounts {
-            match account.decisions.band {
-                Some(band) => stats.by_band[band as usize] += 1,
-                None => stats.unknown += 1,
-            }
-            for state in &account.decisions.risks {
-                let rule = RULES.iter().position(|rule| rule.id() == state.rule);
-                if let (Some(rule), Some(severity)) = (rule, super::risk::firing_severity(state)) {
-                    firing[rule][severity as usize] += 1;
-                }
-            }
-        }
-        for (rule, counts) in RULES.iter().zip(firing) {
-            stats
-                .firing
-                .extend(Severity::ALL.iter().zip(counts).map(|(&severity, n)| (rule.key, severity, n)));
-        }
-        stats
+        self.counts.stats()
+    }
+
+    /// The decisions about an account may have changed.
+    fn recount(&mut self, slot: u32) {
+        let Account { counted, decisions, .. } = &mut self.accounts[slot as usize];
+        self.counts.recount(counted, decisions);
     }
 }

@@ -88,8 +88,10 @@ fn consumer(options: &KafkaOptions) -> ClientConfig {
             ("enable.partition.eof", "true"),
             // Damaged data must not become state (library: not checked).
             ("check.crcs", "true"),
-            ("fetch.wait.max.ms", "50"),
-            ("fetch.min.bytes", "1"),
+            // A broker gathers records for this long, or so many bytes of them: answers with a few records
+            // each would cost both sides more than the records do.
+            ("fetch.wait.max.ms", "20"),
+            ("fetch.min.bytes", "32768"),
             ("fetch.max.bytes", "52428800"),
             // At the limit of the queue the library would pause for a second.
             ("fetch.queue.backoff.ms", "10"),

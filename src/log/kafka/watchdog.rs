@@ -30,6 +30,8 @@ struct State {
     /// By number: what runs, since when, and until when it may.
     calls: BTreeMap<u64, Call>,
     next: u64,
+    /// When the thread looks again; `None` while it is awake, or not there.
+    looks: Option<Instant>,
     watching: bool,
     closed: bool,
 }
@@ -68,10 +70,10 @@ impl Watchdog {
         let number = state.next;
         state.next += 1;
         let deadline = clock::monotonic() + allowed;
-        // The thread sleeps until the earliest deadline it knows.
-        let earlier = state.calls.values().all(|call| deadline < call.deadline);
+        // Nearly every call may take as long as the thread sleeps at most: it is woken for others only.
+        let too_late = state.looks.is_some_and(|looks| deadline < looks);
         state.calls.insert(number, Call { what: what.to_owned(), deadline, allowed });
-        if earlier && state.watching {
+        if too_late {
             self.changed.notify_one();
         }
         drop(state);
@@ -115,8 +117,10 @@ impl Watchdog {
             }
             let next = state.calls.values().map(|call| call.deadline).min();
             let wait = next.map_or(LONGEST_CALL, |deadline| deadline.saturating_duration_since(now));
+            state.looks = Some(now + wait);
             let waited = self.changed.wait_timeout(state, wait);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.looks = None;
         }
     }
 }

@@ -118,3 +118,26 @@ fn after_a_fallback_the_older_entry_is_repeated_once() {
     rounds.begin(0, ROUND_MS, vec![9], 9);
     assert_eq!(write(&mut rounds, 6, 6).1.unwrap().previous, marker.this);
 }
+
+#[test]
+fn a_round_takes_a_third_of_its_time_and_no_more() {
+    const LONG_MS: i64 = 3_000;
+    let mut rounds = begun();
+    rounds.mark_due((0..100).map(PageId));
+    rounds.begin(0, LONG_MS, vec![5], 1);
+    let mut written = 0;
+    for now_ms in (0..).step_by(50) {
+        let pace = rounds.pace(now_ms);
+        assert!((1..=6).contains(&pace), "{pace} pages at once");
+        let closed = (0..pace).map(|_| write(&mut rounds, 2, 77).1).any(|marker| marker.is_some());
+        written += pace;
+        if closed {
+            assert_eq!((written, now_ms), (100, 1_000));
+            break;
+        }
+    }
+    rounds.mark_due((0..100).map(PageId));
+    rounds.begin(5_000, LONG_MS, vec![9], 2);
+    assert_eq!(rounds.pace(6_000), 100, "whatever is left then is written");
+    assert_eq!(rounds.pace(4_000), 100, "and when the clock was set back");
+}
