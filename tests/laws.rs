@@ -7,6 +7,8 @@
 mod history;
 #[path = "laws/lag.rs"]
 mod lag;
+#[path = "laws/quiet.rs"]
+mod quiet;
 
 use accountpulse::engine::account::{Facts, Phase};
 use accountpulse::engine::record::RiskTransition;

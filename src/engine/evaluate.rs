@@ -5,13 +5,13 @@ use super::account::{
     Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, currency, encode_header,
 };
 use super::config::EngineConfig;
-use super::event::{Body, Event, InvoiceStatus};
-use super::feature::{COMPARED_AHEAD_DAYS, FeatureId, ScoreNow, Tally, Touch, View, annual_minor, promises};
+use super::event::{Body, Event};
+use super::feature::{COMPARED_AHEAD_DAYS, FeatureId, ScoreNow, Tally, Touch, View, annual_minor};
 use super::record::{
     Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord, Word,
 };
 use super::risk::{self, Hindsight, Instant, Transition, risk_id};
-use super::rule::{Condition, RULES, RuleDef};
+use super::rule::{Condition, RuleDef, RuleId, by_id, numbered};
 use super::score::{CoverageClass, Line, Points, Score, Scorer, line_number, next_band, whole_points};
 use super::shard::Counted;
 use super::time::{Calendar, Day};
@@ -32,6 +32,8 @@ pub(super) struct Account {
     /// Derived: never persisted, recomputed on restore.
     pub points: Points,
     pub score: Score,
+    /// The day for which what time can change was derived last.
+    pub derived_for: Day,
     /// What moved the score since it was last published.
     pub causes: Vec<Box<str>>,
     /// The deadline this account is armed for; `i64::MAX` = none.
@@ -55,6 +57,7 @@ impl Account {
             decisions: Decisions::default(),
             points: Points::default(),
             score: Score::default(),
+            derived_for: Day(i32::MIN),
             causes: Vec::new(),
             armed_ms: i64::MAX,
             changed: false,
@@ -68,7 +71,7 @@ impl Account {
         calendar.day_of(at_ms.saturating_sub(self.jitter_ms))
     }
 
-    fn view<'a>(&'a self, calendar: Calendar, at_ms: i64, tally: &'a Tally) -> View<'a> {
+    pub(super) fn view<'a>(&'a self, calendar: Calendar, at_ms: i64, tally: &'a Tally) -> View<'a> {
         View {
             facts: &self.facts,
             decisions: &self.decisions,
@@ -109,7 +112,7 @@ pub(super) struct Evaluator {
     pub config: Arc<EngineConfig>,
     pub version: String,
     pub calendar: Calendar,
-    scorer: Scorer,
+    pub scorer: Scorer,
 }
 
 /// The event an evaluation answers to. What it moves happens at its time, not at the clock,
@@ -154,7 +157,18 @@ impl Evaluator {
         self.refresh_with(account, at_ms, touch, &Tally::default());
     }
 
+    /// Brings the derived part to the day of an instant, after days that changed nothing else.
+    pub(super) fn catch_up(&mut self, account: &mut Account, at_ms: i64) {
+        if account.derived_for != account.today(self.calendar, at_ms) {
+            self.refresh(account, at_ms, Touch::TIME);
+        }
+    }
+
     fn refresh_with(&mut self, account: &mut Account, at_ms: i64, touch: Touch, tally: &Tally) {
+        let today = account.today(self.calendar, at_ms);
+        let passed = account.derived_for != today;
+        let touch = if passed { touch.or(Touch::TIME) } else { touch };
+        account.derived_for = today;
         let mut points = std::mem::take(&mut account.points);
         self.scorer.refresh(&mut points, &account.view(self.calendar, at_ms, tally), touch);
         account.score = self.scorer.score(&points);
@@ -192,8 +206,8 @@ impl Evaluator {
             touch = touch.or(Touch::SCORE);
             note_cause(account, cause.map(|c| c.id), at_ms);
         }
-        for rule in RULES {
-            if rule.reads.meets(touch) && self.move_risk(account, rule, look, &mut done) {
+        for (rule, id) in numbered() {
+            if rule.reads.meets(touch) && self.move_risk(account, (rule, id), look, &mut done) {
                 touch = touch.or(Touch::RISKS);
             }
         }
@@ -205,14 +219,14 @@ impl Evaluator {
     fn move_risk(
         &self,
         account: &mut Account,
-        rule: &'static RuleDef,
+        (rule, id): (&'static RuleDef, RuleId),
         look: Look<'_>,
         done: &mut Evaluated,
     ) -> bool {
         let Look { at_ms, cause, tally } = look;
         let rules = &self.config.rules;
         let (enabled, timing) = (rule.settings)(rules);
-        let state = account.decisions.risk(rule.id());
+        let state = account.decisions.risk(id);
         let view = account.view(self.calendar, at_ms, tally);
         if !enabled && state.is_none_or(|state| state.phase == Phase::Resolved) {
             return false;
@@ -239,7 +253,7 @@ impl Evaluator {
         }
         match moved.state {
             Some(state) => account.decisions.set_risk(state),
-            None => account.decisions.remove_risk(rule.id()),
+            None => account.decisions.remove_risk(id),
         }
         done.decided = true;
         if let Some(transition) = moved.tell {
@@ -323,35 +337,6 @@ impl Evaluator {
                     || class != self.coverage_class(told_score)
             }
         }
-    }
-
-    /// The next instant strictly after `after_ms` at which time alone can change anything.
-    pub(super) fn next_deadline(&self, account: &Account, after_ms: i64) -> i64 {
-        let today = account.today(self.calendar, after_ms);
-        let mut next = self.calendar.start_of(today.plus(1)) + account.jitter_ms;
-        let mut consider = |at_ms: Option<i64>| {
-            if let Some(at_ms) = at_ms.filter(|&at_ms| at_ms > after_ms) {
-                next = next.min(at_ms);
-            }
-        };
-        let tally = Tally::default();
-        let view = account.view(self.calendar, after_ms, &tally);
-        for ticket in account.facts.tickets.iter() {
-            promises(&view, &ticket.value).into_iter().for_each(&mut consider);
-        }
-        let grace_ms = self.config.rules.late_payment.grace.0;
-        for invoice in account.facts.invoices.iter().map(|entry| &entry.value) {
-            if invoice.paid_at_ms.is_none() && invoice.status == InvoiceStatus::Open {
-                consider(Some(invoice.due_at_ms));
-                consider(Some(invoice.due_at_ms.saturating_add(grace_ms)));
-            }
-        }
-        for state in &account.decisions.risks {
-            let rule = RULES.iter().find(|rule| rule.id() == state.rule);
-            let timing = rule.map(|rule| (rule.settings)(&self.config.rules).1);
-            consider(timing.and_then(|timing| risk::next_deadline(state, timing, after_ms)));
-        }
-        next
     }
 
     /// The record that publishes an account's score and decisions; afterwards they count as told.
@@ -461,7 +446,7 @@ fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64) {
 fn summaries(account: &Account) -> Vec<RiskSummary> {
     let live = account.decisions.risks.iter().filter(|state| state.phase != Phase::Resolved);
     live.filter_map(|state| {
-        let rule = RULES.iter().find(|rule| rule.id() == state.rule)?;
+        let rule = by_id(state.rule)?;
         Some(RiskSummary {
             id: risk_id(&account.id, rule.key, state.began_ms),
             rule: rule.key.into(),

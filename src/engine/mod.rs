@@ -5,7 +5,7 @@
 //! ```text
 //! event/    decode, pseudonyms, refusals        rule/    conditions and evidence
 //! window/   counts, people, duplicate filter    risk.rs  the life of one risk
-//! account/  facts apart from decisions          timer.rs deadlines of a shard
+//! account/  facts apart from decisions          timer.rs deadlines of a shard (quiet.rs: which)
 //! feature/  the catalogue                       page.rs  the unit of checkpointing
 //! score/    ramps, weights, caps, explanations  shard.rs all state of one partition
 //! record/   what is told, as JSON and protobuf  replay.rs files through shards, in event time
@@ -19,6 +19,7 @@ pub mod feature;
 pub mod limits;
 mod page;
 pub mod partition;
+mod quiet;
 pub mod record;
 pub mod replay;
 pub mod risk;

@@ -339,9 +339,18 @@ impl Facts {
 
     /// Days with a login or a use in `after < d <= upto`, of which at most the last 64 count.
     pub fn active_days(&self, after: Day, upto: Day) -> u32 {
-        // Windows are at most 64 days long, so a day is a bit.
+        self.active_mask(after, upto).count_ones()
+    }
+
+    /// The same days, a bit each: bit `k` is the day `upto - k`.
+    pub fn active_mask(&self, after: Day, upto: Day) -> u64 {
         let days = |series: &Series| series.active_mask(after, upto);
-        self.usage.iter().fold(days(&self.logins), |mask, f| mask | days(&f.uses)).count_ones()
+        self.usage.iter().fold(days(&self.logins), |mask, f| mask | days(&f.uses))
+    }
+
+    /// The newest day with a login or a use, the days ahead of the account's own included.
+    pub fn newest_activity(&self) -> Option<Day> {
+        self.usage.iter().map(|f| f.uses.newest()).fold(self.logins.newest(), Option::max)
     }
 
     /// The newest day with a login or a use, not after `upto`.

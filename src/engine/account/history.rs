@@ -75,6 +75,16 @@ impl History {
         self.changes[..after].last().and_then(|change| change.close)
     }
 
+    /// The newest closing value.
+    pub fn last_close(&self) -> Close {
+        self.changes.last().and_then(|last| last.close)
+    }
+
+    /// The days on which the closing value changed, newest first, with the value from then on.
+    pub fn changes(&self) -> impl Iterator<Item = (Day, Close)> + '_ {
+        self.changes.iter().rev().map(|change| (change.day, change.close))
+    }
+
     /// The points of change after a day, for the journal.
     #[must_use]
     pub fn after(&self, day: Option<Day>) -> History {

@@ -1,6 +1,7 @@
 //! Usage and adoption: logins, uses, distinct users.
 
-use super::View;
+use super::forecast::{Forecast, NEVER, tomorrow};
+use super::{View, contract_until};
 use crate::engine::statistics::{lower_tail, week_variance};
 use crate::engine::time::Day;
 use crate::engine::window::DAILY_DAYS;
@@ -158,4 +159,92 @@ pub(super) fn feature_breadth(view: &View<'_>) -> Option<i64> {
 pub(super) fn stickiness(view: &View<'_>) -> Option<i64> {
     let (week, month) = (active_users(view, 7)?, active_users(view, 28)?);
     (month > 0).then(|| i64::from(week) * 10_000 / i64::from(month))
+}
+
+/// Whether a login or a use lies ahead of the account's day, and so enters windows as days pass.
+fn ahead(view: &View<'_>) -> bool {
+    view.facts.newest_activity().is_some_and(|newest| newest > view.today())
+}
+
+fn people_until(view: &View<'_>, days: i32) -> Day {
+    view.facts.people.steady_until(view.today(), days)
+}
+
+/// Also for what looks at the month beside the week.
+pub(super) fn people_week(view: &View<'_>) -> Forecast {
+    Forecast::until(people_until(view, 7).min(people_until(view, 28)))
+}
+
+pub(super) fn people_month(view: &View<'_>) -> Forecast {
+    Forecast::until(people_until(view, 28))
+}
+
+/// When the oldest of the active days in `mask` (bit `k` = `newest - k`) leaves a window.
+fn oldest_leaves(mask: u64, newest: Day, days: i32) -> Day {
+    match mask {
+        0 => NEVER,
+        mask => newest.minus(63 - mask.leading_zeros() as i32).plus(days),
+    }
+}
+
+pub(super) fn logins_on(view: &View<'_>) -> Forecast {
+    let logins = &view.facts.logins;
+    if ahead(view) || !logins.keeps(view.today().minus(27)) {
+        return tomorrow(view);
+    }
+    let mask = logins.active_mask(view.today().minus(28), view.today());
+    Forecast::until(oldest_leaves(mask, view.today(), 28)).always_present()
+}
+
+pub(super) fn active_days_on(view: &View<'_>) -> Forecast {
+    let (today, oldest) = (view.today(), view.today().minus(28));
+    let Some(first) = view.facts.first_active else { return Forecast::until(NEVER) };
+    if first > oldest {
+        return Forecast::until(first.plus(28));
+    }
+    if ahead(view) || !view.facts.keeps(oldest) {
+        return tomorrow(view);
+    }
+    // Today becomes complete tomorrow; the oldest complete day leaves 29 days after itself.
+    let mask = view.facts.active_mask(oldest.minus(1), today);
+    let until = if mask & 1 == 1 { view.tomorrow() } else { oldest_leaves(mask, today, 29) };
+    Forecast::until(until).always_present()
+}
+
+pub(super) fn silence_on(view: &View<'_>) -> Forecast {
+    match last_seen(view) {
+        None => Forecast::until(NEVER),
+        Some(last) if last > view.today() => Forecast::until(last.plus(1)).always_present(),
+        Some(_) => Forecast::moving(1),
+    }
+}
+
+/// The first day on which the earlier window of a comparison may hold this much: none, unless the
+/// days that are still to pass through it do.
+pub fn baseline_until(view: &View<'_>, min_count: u64, min_days: u32) -> Day {
+    let after = view.tomorrow().minus(2 * contrast_days() + 2);
+    let enough = view.facts.activity(after, Day(i32::MAX)) >= min_count
+        && (ahead(view) || view.facts.active_mask(after, view.today()).count_ones() >= min_days);
+    if enough { view.tomorrow() } else { NEVER }
+}
+
+pub(super) fn trend_on(view: &View<'_>) -> Forecast {
+    Forecast::until(baseline_until(view, MIN_BASELINE, MIN_BASELINE_DAYS))
+}
+
+pub(super) fn seats_on(view: &View<'_>) -> Forecast {
+    let seats = view.contract().and_then(|contract| contract.value.seats);
+    let people = if seats.is_some() { people_until(view, 28) } else { NEVER };
+    Forecast::until(people.min(contract_until(view)))
+}
+
+pub(super) fn breadth_on(view: &View<'_>) -> Forecast {
+    let (after, today) = (view.today().minus(28), view.today());
+    if view.facts.entitled().is_none_or(<[_]>::is_empty) {
+        return Forecast::until(NEVER);
+    }
+    if ahead(view) || !view.facts.keeps(after.plus(1)) {
+        return tomorrow(view);
+    }
+    Forecast::until(oldest_leaves(view.facts.active_mask(after, today), today, 28)).always_present()
 }

@@ -2,9 +2,10 @@
 //! other currencies are never summed with them.
 
 use super::View;
+use super::forecast::{Forecast, tomorrow};
 use crate::engine::account::{ContractFact, Entry, InvoiceFact};
 use crate::engine::event::{ContractStatus, InvoiceStatus};
-use crate::engine::time::DAY_MS;
+use crate::engine::time::{DAY_MS, Day};
 
 /// The account's currency: that of the contract in force, else of the contract or invoice that
 /// was written last.
@@ -116,4 +117,41 @@ pub fn annual_minor(view: &View<'_>) -> Option<(i64, [u8; 3])> {
 
 pub(super) fn arr(view: &View<'_>) -> Option<i64> {
     annual_minor(view).map(|(minor, _)| minor)
+}
+
+/// The next day on which another contract, or none, may be in force.
+pub fn contract_until(view: &View<'_>) -> Day {
+    let bounds = |c: &ContractFact| [Some(c.start_ms), c.end_ms].into_iter().flatten();
+    let contracts = view.facts.contracts.iter();
+    view.next_of(contracts.flat_map(|entry| bounds(&entry.value)).map(|at_ms| view.day_of(at_ms)))
+}
+
+pub(super) fn contract_on(view: &View<'_>) -> Forecast {
+    Forecast::until(contract_until(view))
+}
+
+pub(super) fn renewal_on(view: &View<'_>) -> Forecast {
+    Forecast { step: -1, ..contract_on(view) }
+}
+
+pub(super) fn overdue_on(view: &View<'_>) -> Forecast {
+    match overdue(view, 0).map(|entry| view.day_of(entry.value.due_at_ms)).min() {
+        // The next one is overdue at an instant of its own.
+        None => Forecast::moving(0),
+        Some(due) if due > view.today() => tomorrow(view),
+        Some(_) => Forecast::moving(1),
+    }
+}
+
+pub(super) fn delay_on(view: &View<'_>) -> Forecast {
+    let changes = |invoice: &InvoiceFact| {
+        let due = view.day_of(invoice.due_at_ms);
+        match due {
+            _ if due >= view.today() => due.plus(1),
+            _ if due.plus(365) > view.today() && unpaid(view, invoice) => view.tomorrow(),
+            _ => due.plus(365),
+        }
+    };
+    let days = view.facts.invoices.iter().map(|entry| changes(&entry.value));
+    Forecast::until(view.next_of(days).min(contract_until(view)))
 }

@@ -4,19 +4,22 @@
 //! All values are integers (counts, days, hundredths of a percent, minor units, hundredths of a
 //! point), so that scores are exact. `docs/features.md` is generated from [`CATALOGUE`].
 //!
-//! To add one: a line in the `features!` table below, a function in the file of its group, and
-//! `cargo test --test docs` tells how to refresh the document.
+//! To add one: a line in the `features!` table below, a function for its value and one for how it
+//! goes on while nothing happens in the file of its group (`forecast::tomorrow` is always right),
+//! and `cargo test --test docs` tells how to refresh the document.
 
 mod activity;
 mod commercial;
+mod forecast;
 mod people;
 mod support;
 mod view;
 
-pub use activity::{COMPARED_AHEAD_DAYS, Comparison, comparison, contrast_days, last_seen};
-pub use commercial::{annual_minor, overdue, renewal};
-pub use people::{champion_gap, detractors, nps_answers};
-pub use support::{breach_ms, breached, promises, unresolved_recent};
+pub use activity::{COMPARED_AHEAD_DAYS, Comparison, baseline_until, comparison, contrast_days, last_seen};
+pub use commercial::{annual_minor, contract_until, overdue, renewal};
+pub use forecast::{Forecast, NEVER};
+pub use people::{answers_until, champion_gap, detractors, nps_answers};
+pub use support::{breach_ms, breached, promises, recent_until, unresolved_recent};
 pub use view::{ScoreNow, Tally, View};
 
 /// What a feature value counts.
@@ -110,6 +113,7 @@ pub struct FeatureDef {
     /// What can change it.
     pub touched_by: Touch,
     compute: fn(&View<'_>) -> Option<i64>,
+    forecast: fn(&View<'_>) -> Forecast,
 }
 
 impl FeatureDef {
@@ -120,7 +124,7 @@ impl FeatureDef {
 }
 
 macro_rules! features {
-    ($($variant:ident, $name:literal, $unit:ident, $touch:expr, $compute:path, $definition:literal, $absent:literal;)+) => {
+    ($($variant:ident, $name:literal, $unit:ident, $touch:expr, $compute:path, $forecast:path, $definition:literal, $absent:literal;)+) => {
         /// The features, in catalogue order. Order is part of the score's rounding rule.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -135,6 +139,7 @@ macro_rules! features {
             absent: $absent,
             touched_by: $touch,
             compute: $compute,
+            forecast: $forecast,
         }),+];
     };
 }
@@ -142,63 +147,63 @@ macro_rules! features {
 const DAILY: Touch = Touch::ACTIVITY_PAST.or(Touch::TIME);
 
 features! {
-    ActiveUsers7d, "usage.active_users_7d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::active_users_7d,
+    ActiveUsers7d, "usage.active_users_7d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::active_users_7d, activity::people_week,
         "Distinct users with a login or a use on the last 7 days, today included.", "The account never had a login or a use.";
-    ActiveUsers28d, "usage.active_users_28d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::active_users_28d,
+    ActiveUsers28d, "usage.active_users_28d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::active_users_28d, activity::people_month,
         "Distinct users with a login or a use on the last 28 days, today included.", "The account never had a login or a use.";
-    Logins28d, "usage.logins_28d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::logins_28d,
+    Logins28d, "usage.logins_28d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::logins_28d, activity::logins_on,
         "Logins on the last 28 days, today included.", "The account never had a login.";
-    ActiveDays28d, "usage.active_days_28d", Days, DAILY, activity::active_days_28d,
+    ActiveDays28d, "usage.active_days_28d", Days, DAILY, activity::active_days_28d, activity::active_days_on,
         "Complete days with a login or a use among the last 28 complete days.", "The account never had a login or a use, or its first one is younger than 28 days.";
-    DaysSinceActive, "usage.days_since_active", Days, Touch::ACTIVITY.or(Touch::TIME), activity::days_since_active,
+    DaysSinceActive, "usage.days_since_active", Days, Touch::ACTIVITY.or(Touch::TIME), activity::days_since_active, activity::silence_on,
         "Days since the last day with a login or a use.", "The account never had a login or a use.";
-    UsageTrend28d, "usage.trend_28d", BasisPoints, DAILY, activity::trend_28d,
+    UsageTrend28d, "usage.trend_28d", BasisPoints, DAILY, activity::trend_28d, activity::trend_on,
         "Logins and uses of the last 28 complete days, as a share of those of the 28 complete days before.", "Fewer than 40 logins and uses, or fewer than 8 active days, in the earlier 28 days.";
-    SeatUtilisation, "adoption.seat_utilisation", BasisPoints, Touch::ACTIVITY.or(Touch::CONTRACTS).or(Touch::TIME), activity::seat_utilisation,
+    SeatUtilisation, "adoption.seat_utilisation", BasisPoints, Touch::ACTIVITY.or(Touch::CONTRACTS).or(Touch::TIME), activity::seat_utilisation, activity::seats_on,
         "Distinct active users of the last 28 days, as a share of the seats of the contract in force; at most 100 %.", "No contract in force says how many seats, or the account never had a login or a use.";
-    FeatureBreadth, "adoption.feature_breadth", BasisPoints, Touch::ACTIVITY.or(Touch::MASTER).or(Touch::TIME), activity::feature_breadth,
+    FeatureBreadth, "adoption.feature_breadth", BasisPoints, Touch::ACTIVITY.or(Touch::MASTER).or(Touch::TIME), activity::feature_breadth, activity::breadth_on,
         "Entitled features used on the last 28 days, as a share of the entitled features.", "The entitled features are unknown or none.";
-    Stickiness, "adoption.stickiness", BasisPoints, Touch::ACTIVITY.or(Touch::TIME), activity::stickiness,
+    Stickiness, "adoption.stickiness", BasisPoints, Touch::ACTIVITY.or(Touch::TIME), activity::stickiness, activity::people_week,
         "Distinct active users of the last 7 days, as a share of those of the last 28.", "Nobody was active in the last 28 days.";
-    OpenTickets, "support.open_tickets", Count, Touch::TICKETS, support::open_tickets,
+    OpenTickets, "support.open_tickets", Count, Touch::TICKETS, support::open_tickets, forecast::steady,
         "Tickets that are neither solved nor deleted.", "The account never had a ticket.";
-    UrgentTickets, "support.urgent_open_tickets", Count, Touch::TICKETS, support::urgent_tickets,
+    UrgentTickets, "support.urgent_open_tickets", Count, Touch::TICKETS, support::urgent_tickets, forecast::steady,
         "Unsolved tickets of priority high or urgent, or escalated.", "The account never had a ticket.";
-    UnresolvedShare, "support.unresolved_share_30d", BasisPoints, Touch::TICKETS.or(Touch::TIME), support::unresolved_share,
+    UnresolvedShare, "support.unresolved_share_30d", BasisPoints, Touch::TICKETS.or(Touch::TIME), support::unresolved_share, support::recent_on,
         "Unsolved tickets among those opened in the last 30 days, as a share.", "No ticket was opened in the last 30 days.";
-    OldestTicketDays, "support.oldest_open_ticket_days", Days, Touch::TICKETS.or(Touch::TIME), support::oldest_ticket_days,
+    OldestTicketDays, "support.oldest_open_ticket_days", Days, Touch::TICKETS.or(Touch::TIME), support::oldest_ticket_days, support::oldest_on,
         "Age of the oldest unsolved ticket.", "No ticket is open.";
-    BreachedTickets, "support.sla_breached_open", Count, Touch::TICKETS.or(Touch::TIME), support::breached_tickets,
+    BreachedTickets, "support.sla_breached_open", Count, Touch::TICKETS.or(Touch::TIME), support::breached_tickets, forecast::steady,
         "Unsolved tickets whose first response or solution is past due.", "The account never had a ticket.";
-    TicketCsat, "support.csat_90d", SurveyHundredths, Touch::TICKETS.or(Touch::TIME), support::ticket_csat,
+    TicketCsat, "support.csat_90d", SurveyHundredths, Touch::TICKETS.or(Touch::TIME), support::ticket_csat, support::csat_on,
         "Mean satisfaction (1 to 5) with the tickets opened in the last 90 days.", "No ticket of the last 90 days was rated.";
-    OverdueInvoices, "billing.overdue_invoices", Count, Touch::INVOICES.or(Touch::TIME), commercial::overdue_invoices,
+    OverdueInvoices, "billing.overdue_invoices", Count, Touch::INVOICES.or(Touch::TIME), commercial::overdue_invoices, forecast::steady,
         "Open invoices past their due date.", "The account has no invoice.";
-    OverdueDays, "billing.overdue_days_max", Days, Touch::INVOICES.or(Touch::TIME), commercial::overdue_days,
+    OverdueDays, "billing.overdue_days_max", Days, Touch::INVOICES.or(Touch::TIME), commercial::overdue_days, commercial::overdue_on,
         "Days the longest overdue invoice is past due; 0 when none is.", "The account has no invoice.";
-    OverdueAmount, "billing.overdue_amount", Minor, Touch::INVOICES.or(Touch::CONTRACTS).or(Touch::TIME), commercial::overdue_amount,
+    OverdueAmount, "billing.overdue_amount", Minor, Touch::INVOICES.or(Touch::CONTRACTS).or(Touch::TIME), commercial::overdue_amount, commercial::contract_on,
         "Sum of the invoices past due in the account's currency.", "The account has no invoice in its currency.";
-    PaymentDelay, "billing.payment_delay_days", Days, Touch::INVOICES.or(Touch::CONTRACTS).or(Touch::TIME), commercial::payment_delay,
+    PaymentDelay, "billing.payment_delay_days", Days, Touch::INVOICES.or(Touch::CONTRACTS).or(Touch::TIME), commercial::payment_delay, commercial::delay_on,
         "Amount-weighted mean of (paid - due) over invoices due in the last 365 days in the account's currency, an unpaid one counting up to today; early payment is negative.", "No invoice in the account's currency fell due in the last 365 days.";
-    NpsLatest, "sentiment.nps_latest", Count, Touch::SURVEYS.or(Touch::TIME), people::nps_latest,
+    NpsLatest, "sentiment.nps_latest", Count, Touch::SURVEYS.or(Touch::TIME), people::nps_latest, people::nps_on,
         "The newest NPS answer (0 to 10) of the last 180 days.", "Nobody answered in the last 180 days.";
-    Nps, "sentiment.nps_180d", Count, Touch::SURVEYS.or(Touch::TIME), people::nps,
+    Nps, "sentiment.nps_180d", Count, Touch::SURVEYS.or(Touch::TIME), people::nps, people::nps_on,
         "Net promoter score of the last 180 days: share of 9 and 10 minus share of 0 to 6, in points from -100 to 100.", "Nobody answered in the last 180 days.";
-    NpsAnswers, "sentiment.nps_answers_180d", Count, Touch::SURVEYS.or(Touch::TIME), people::nps_answer_count,
+    NpsAnswers, "sentiment.nps_answers_180d", Count, Touch::SURVEYS.or(Touch::TIME), people::nps_answer_count, people::nps_on,
         "NPS answers of the last 180 days.", "Nobody was ever asked.";
-    Detractors, "sentiment.detractors_90d", Count, Touch::SURVEYS.or(Touch::TIME), people::detractor_count,
+    Detractors, "sentiment.detractors_90d", Count, Touch::SURVEYS.or(Touch::TIME), people::detractor_count, people::detractors_on,
         "Respondents whose newest NPS answer of the last 90 days is 6 or less.", "Nobody answered in the last 90 days.";
-    Champions, "relationship.active_champions", Count, Touch::CONTACTS, people::champions,
+    Champions, "relationship.active_champions", Count, Touch::CONTACTS, people::champions, forecast::steady,
         "Contacts with the role champion that are active.", "No champion was ever named.";
-    DaysToRenewal, "contract.days_to_renewal", Days, Touch::CONTRACTS.or(Touch::TIME), commercial::days_to_renewal,
+    DaysToRenewal, "contract.days_to_renewal", Days, Touch::CONTRACTS.or(Touch::TIME), commercial::days_to_renewal, commercial::renewal_on,
         "Days until the contract in force ends.", "No contract in force, or it is open-ended, cancelled or already renewed.";
-    Arr, "contract.arr", Minor, Touch::CONTRACTS.or(Touch::TIME), commercial::arr,
+    Arr, "contract.arr", Minor, Touch::CONTRACTS.or(Touch::TIME), commercial::arr, commercial::contract_on,
         "Recurring revenue of the contract in force per year, minor units of its currency.", "No contract in force.";
-    Score, "score.now", ScoreHundredths, Touch::SCORE, view::score_now,
+    Score, "score.now", ScoreHundredths, Touch::SCORE, view::score_now, forecast::steady,
         "The score.", "Coverage is below the floor.";
-    ScoreChange7d, "score.change_7d", ScoreHundredths, Touch::SCORE.or(Touch::TIME), view::score_change_7d,
+    ScoreChange7d, "score.change_7d", ScoreHundredths, Touch::SCORE.or(Touch::TIME), view::score_change_7d, forecast::tomorrow,
         "The score now minus its closing value 7 days ago.", "The score is unknown, or was unknown then.";
-    ScoreChangeQuarter, "score.change_quarter", ScoreHundredths, Touch::SCORE.or(Touch::TIME), view::score_change_quarter,
+    ScoreChangeQuarter, "score.change_quarter", ScoreHundredths, Touch::SCORE.or(Touch::TIME), view::score_change_quarter, forecast::tomorrow,
         "The score now minus its closing value of the first day of the calendar quarter.", "The score is unknown, or was unknown then.";
 }
 
@@ -217,6 +222,11 @@ impl FeatureId {
     /// Its value for an account at a moment.
     pub fn value(self, view: &View<'_>) -> Option<i64> {
         (self.def().compute)(view)
+    }
+
+    /// How its value goes on from day to day while nothing happens.
+    pub fn forecast(self, view: &View<'_>) -> Forecast {
+        (self.def().forecast)(view)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sentiment and relationship: what people said, and whether the ones who matter are still there.
 
 use super::View;
+use super::forecast::Forecast;
 use crate::engine::account::{ContactFact, Entry, SurveyFact};
 use crate::engine::event::{ContactRole, ContactStatus, SurveyType};
 use crate::engine::time::Day;
@@ -112,4 +113,22 @@ pub fn champion_gap<'a>(view: &'a View<'_>) -> Option<&'a Entry<Box<str>, Contac
         c.value.status != ContactStatus::Active || !view.known(c.stamp.at_ms)
     };
     champion_contacts(view).filter(departed).max_by_key(|c| (c.stamp.at_ms, &c.key))
+}
+
+/// The next day on which an NPS answer falls out of the days that count for a level or a detractor.
+pub fn answers_until(view: &View<'_>) -> Day {
+    answers_expire(view, NPS_DAYS).min(answers_expire(view, DETRACTOR_DAYS))
+}
+
+fn answers_expire(view: &View<'_>, days: i32) -> Day {
+    let answers = view.facts.surveys.iter().filter(|s| s.value.survey == SurveyType::Nps);
+    view.next_of(answers.map(|s| view.day_of(s.stamp.at_ms).plus(days)))
+}
+
+pub(super) fn nps_on(view: &View<'_>) -> Forecast {
+    Forecast::until(answers_expire(view, NPS_DAYS))
+}
+
+pub(super) fn detractors_on(view: &View<'_>) -> Forecast {
+    Forecast::until(answers_expire(view, DETRACTOR_DAYS))
 }

@@ -1,8 +1,10 @@
 //! Support: tickets and their promised times.
 
 use super::View;
+use super::forecast::Forecast;
 use crate::engine::account::{Entry, TicketFact};
 use crate::engine::event::{Priority, TicketStatus};
+use crate::engine::time::Day;
 
 /// Whether a ticket is unsolved at the view's moment.
 fn unsolved(view: &View<'_>, ticket: &TicketFact) -> bool {
@@ -127,4 +129,30 @@ pub(super) fn breached_tickets(view: &View<'_>) -> Option<i64> {
 pub(super) fn ticket_csat(view: &View<'_>) -> Option<i64> {
     let (sum, n) = tally(view)?.csat;
     (n > 0).then(|| sum * 100 / n)
+}
+
+fn opened_expire(view: &View<'_>, days: i32) -> Day {
+    view.next_of(live(view).map(|t| view.day_of(t.value.opened_at_ms).plus(days)))
+}
+
+/// The next day on which a ticket is no longer among those opened in the last 30 days.
+pub fn recent_until(view: &View<'_>) -> Day {
+    opened_expire(view, RECENT_DAYS)
+}
+
+pub(super) fn recent_on(view: &View<'_>) -> Forecast {
+    Forecast::until(recent_until(view))
+}
+
+pub(super) fn csat_on(view: &View<'_>) -> Forecast {
+    Forecast::until(opened_expire(view, CSAT_DAYS))
+}
+
+pub(super) fn oldest_on(view: &View<'_>) -> Forecast {
+    let oldest = tally(view).and_then(|tally| tally.oldest_open_ms).map(|at_ms| view.day_of(at_ms));
+    match oldest {
+        None => Forecast::moving(0),
+        Some(oldest) if oldest > view.today() => Forecast::until(oldest.plus(1)).always_present(),
+        Some(_) => Forecast::moving(1),
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number};
 use crate::engine::account::currency;
-use crate::engine::feature::{FeatureId, Touch, View, annual_minor, overdue, renewal};
-use crate::engine::time::{DAY_MS, rfc3339};
+use crate::engine::feature::{
+    FeatureId, Touch, View, annual_minor, answers_until, contract_until, overdue, renewal,
+};
+use crate::engine::time::{DAY_MS, Day, rfc3339};
 
 pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
     key: "late_payment",
@@ -15,6 +17,7 @@ pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
     can_look_back: |_| true,
     settings: |rules| (rules.late_payment.enabled, rules.late_payment.timing),
     condition: late_condition,
+    quiet_until: late_quiet,
     evidence: late_evidence,
 };
 
@@ -30,6 +33,14 @@ fn late_condition(view: &View<'_>, rules: &Rules) -> Condition {
         _ => settings.severity,
     };
     Condition::Met { began_ms: oldest_due.saturating_add(settings.grace.0), severity }
+}
+
+fn late_quiet(view: &View<'_>, rules: &Rules, _: bool) -> Day {
+    let settings = &rules.late_payment;
+    let rises = [settings.high_after_days, settings.critical_after_days];
+    let rises = rises.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
+    let late = overdue(view, settings.grace.0).map(|entry| view.day_of(entry.value.due_at_ms));
+    view.next_of(late.flat_map(|due| rises.map(|days| due.plus(days))))
 }
 
 fn late_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
@@ -69,6 +80,7 @@ pub(super) const RENEWAL_AT_RISK: RuleDef = RuleDef {
     can_look_back: |_| false,
     settings: |rules| (rules.renewal_at_risk.enabled, rules.renewal_at_risk.timing),
     condition: renewal_condition,
+    quiet_until: renewal_quiet,
     evidence: renewal_evidence,
 };
 
@@ -108,6 +120,18 @@ fn renewal_condition(view: &View<'_>, rules: &Rules) -> Condition {
     }
     let still = !doubts(view, rules, settings.clear_score).is_empty();
     if still { Condition::Between } else { Condition::Clear }
+}
+
+fn renewal_quiet(view: &View<'_>, rules: &Rules, _: bool) -> Day {
+    let settings = &rules.renewal_at_risk;
+    let ends = view.facts.contracts.iter().filter_map(|entry| entry.value.end_ms);
+    let near = [settings.within_days, settings.critical_within_days];
+    let near = near.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
+    let crossed = view.next_of(ends.flat_map(|end_ms| near.map(|days| view.day_of(end_ms).minus(days))));
+    if view.facts.contracts.is_empty() {
+        return crossed;
+    }
+    crossed.min(contract_until(view)).min(answers_until(view))
 }
 
 fn renewal_evidence(view: &View<'_>, rules: &Rules) -> Evidence {

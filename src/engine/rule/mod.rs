@@ -2,8 +2,8 @@
 //! with what evidence; what that means for the risk (hold, hysteresis, sequence) is decided in
 //! `engine::risk`.
 //!
-//! To add a rule: its settings in `settings.rs`, a function pair (condition, evidence) in the
-//! file of its subject, a line in [`RULES`], a story that fires it and one that must not in
+//! To add a rule: its settings in `settings.rs`, its functions (condition, evidence, until when
+//! days pass it by; `tomorrow` is always right) in the file of its subject, a line in [`RULES`], a story that fires it and one that must not in
 //! `tests/stories/`. `docs/rules.md` is generated.
 
 mod commercial;
@@ -18,9 +18,11 @@ pub use settings::{
     ScoreDrop, SlaBreach, TicketBacklog, Timing, UsageDrop,
 };
 
-use super::feature::{FeatureId, Touch, View};
+use super::feature::{FeatureId, NEVER, Touch, View};
 use super::record::Word;
+use super::time::Day;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Stable number of a rule, from its key.
@@ -157,6 +159,11 @@ pub struct RuleDef {
     pub settings: fn(&Rules) -> (bool, Timing),
     /// The condition.
     pub condition: fn(&View<'_>, &Rules) -> Condition,
+    /// The first day on which time alone may change what the condition does to a risk, while score
+    /// and band stay: for a `live` one (pending or firing) any other condition does, else only one
+    /// that is met. Instants of their own (due dates, promised times) are deadlines, not days.
+    /// Too early costs an evaluation, too late is a risk missed.
+    pub quiet_until: fn(&View<'_>, &Rules, bool) -> Day,
     /// The evidence, asked for only when a transition is told.
     pub evidence: fn(&View<'_>, &Rules) -> Evidence,
 }
@@ -189,9 +196,27 @@ pub static RULES: &[RuleDef] = &[
     commercial::RENEWAL_AT_RISK,
 ];
 
+/// Their numbers, in the same order: a key is hashed once.
+static NUMBERS: LazyLock<Vec<RuleId>> = LazyLock::new(|| RULES.iter().map(RuleDef::id).collect());
+
+/// All rules with their numbers.
+pub fn numbered() -> impl Iterator<Item = (&'static RuleDef, RuleId)> {
+    RULES.iter().zip(NUMBERS.iter().copied())
+}
+
+/// The rule of that number.
+pub fn by_id(id: RuleId) -> Option<&'static RuleDef> {
+    numbered().find(|(_, known)| *known == id).map(|(rule, _)| rule)
+}
+
 /// The rule of that key.
 pub fn by_key(key: &str) -> Option<&'static RuleDef> {
     RULES.iter().find(|rule| rule.key == key)
+}
+
+/// For rules that no passing day can move.
+fn never(_: &View<'_>, _: &Rules, _: bool) -> Day {
+    NEVER
 }
 
 /// A feature as evidence.

@@ -1,9 +1,9 @@
 //! People: what they said, and whether the ones who matter are still there.
 
-use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number};
+use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, never, number};
 use crate::engine::account::{Entry, SurveyFact};
 use crate::engine::event::ContactStatus;
-use crate::engine::feature::{FeatureId, Touch, View, champion_gap, detractors, nps_answers};
+use crate::engine::feature::{FeatureId, Touch, View, answers_until, champion_gap, detractors, nps_answers};
 
 pub(super) const LOW_NPS: RuleDef = RuleDef {
     key: "low_nps",
@@ -14,6 +14,7 @@ pub(super) const LOW_NPS: RuleDef = RuleDef {
     can_look_back: |_| true,
     settings: |rules| (rules.low_nps.enabled, rules.low_nps.timing),
     condition: nps_condition,
+    quiet_until: |view, _, _| answers_until(view),
     evidence: nps_evidence,
 };
 
@@ -67,6 +68,7 @@ pub(super) const DETRACTOR: RuleDef = RuleDef {
     can_look_back: |_| true,
     settings: |rules| (rules.detractor.enabled, rules.detractor.timing),
     condition: detractor_condition,
+    quiet_until: |view, _, _| answers_until(view),
     evidence: detractor_evidence,
 };
 
@@ -102,6 +104,7 @@ pub(super) const CHAMPION_DEPARTED: RuleDef = RuleDef {
     can_look_back: |_| true,
     settings: |rules| (rules.champion_departed.enabled, rules.champion_departed.timing),
     condition: champion_condition,
+    quiet_until: never,
     evidence: champion_evidence,
 };
 

@@ -2,8 +2,9 @@
 
 use super::{Condition, Evidence, Number, RuleDef, Rules, Severity, number};
 use crate::engine::account::Band;
-use crate::engine::feature::{FeatureId, Touch, View};
+use crate::engine::feature::{FeatureId, NEVER, Touch, View};
 use crate::engine::score::whole_points;
+use crate::engine::time::Day;
 
 pub(super) const SCORE_DROP: RuleDef = RuleDef {
     key: "score_drop",
@@ -14,6 +15,7 @@ pub(super) const SCORE_DROP: RuleDef = RuleDef {
     can_look_back: |_| false,
     settings: |rules| (rules.score_drop.enabled, rules.score_drop.timing),
     condition: drop_condition,
+    quiet_until: drop_quiet,
     evidence: drop_evidence,
 };
 
@@ -43,6 +45,19 @@ fn drop_evidence(view: &View<'_>, _: &Rules) -> Evidence {
     }
 }
 
+/// The value a week ago is another one a week after it changed. Without a risk that only matters
+/// if the score lies far enough below one of these values.
+fn drop_quiet(view: &View<'_>, rules: &Rules, live: bool) -> Day {
+    let Some(now) = view.score.hundredths.map(i64::from) else { return NEVER };
+    let far = i64::from(rules.score_drop.points) * 100;
+    let a_week_ago = view.today().minus(7);
+    let recent = view.decisions.history.changes().take_while(|&(day, _)| day > a_week_ago);
+    let falls =
+        |value: Option<(u8, Band)>| value.is_some_and(|(points, _)| now - i64::from(points) * 100 <= -far);
+    let telling = recent.filter(|&(_, value)| live || falls(value));
+    view.next_of(telling.map(|(day, _)| day.plus(7)))
+}
+
 pub(super) const BAND_CHANGE: RuleDef = RuleDef {
     key: "band_change",
     title: "worse than at the start of the quarter",
@@ -53,6 +68,7 @@ pub(super) const BAND_CHANGE: RuleDef = RuleDef {
     can_look_back: |_| false,
     settings: |rules| (rules.band_change.enabled, rules.band_change.timing),
     condition: band_condition,
+    quiet_until: band_quiet,
     evidence: band_evidence,
 };
 
@@ -69,6 +85,18 @@ fn band_condition(view: &View<'_>, rules: &Rules) -> Condition {
             Condition::Met { began_ms: view.moment.at_ms, severity: Severity::High }
         }
         Some(_) => Condition::Met { began_ms: view.moment.at_ms, severity: rules.band_change.severity },
+    }
+}
+
+/// While the band stays, a new quarter begins with the band as it is: that can end a risk, not
+/// start one. It begins with a day on which there is nothing to compare with.
+fn band_quiet(view: &View<'_>, _: &Rules, live: bool) -> Day {
+    let (today, start) = (view.today(), view.today().quarter_start());
+    match live {
+        false => NEVER,
+        true if today == start => view.tomorrow(),
+        // No quarter has more days than 92.
+        true => start.plus(92).quarter_start(),
     }
 }
 

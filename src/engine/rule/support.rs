@@ -1,9 +1,9 @@
 //! Support: tickets that pile up, and promises that were broken.
 
-use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number, percent};
+use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, never, number, percent};
 use crate::engine::account::{Entry, TicketFact};
 use crate::engine::event::Priority;
-use crate::engine::feature::{FeatureId, Touch, View, breach_ms, breached, unresolved_recent};
+use crate::engine::feature::{FeatureId, Touch, View, breach_ms, breached, recent_until, unresolved_recent};
 use crate::engine::time::rfc3339;
 
 pub(super) const TICKET_BACKLOG: RuleDef = RuleDef {
@@ -17,6 +17,7 @@ pub(super) const TICKET_BACKLOG: RuleDef = RuleDef {
     can_look_back: |_| false,
     settings: |rules| (rules.ticket_backlog.enabled, rules.ticket_backlog.timing),
     condition: backlog_condition,
+    quiet_until: |view, _, _| recent_until(view),
     evidence: backlog_evidence,
 };
 
@@ -67,6 +68,7 @@ pub(super) const SLA_BREACH: RuleDef = RuleDef {
     can_look_back: |_| true,
     settings: |rules| (rules.sla_breach.enabled, rules.sla_breach.timing),
     condition: breach_condition,
+    quiet_until: never,
     evidence: breach_evidence,
 };
 

@@ -1,7 +1,7 @@
 //! Usage: a drop that is both large and unlikely to be chance, and silence.
 
 use super::{Condition, Evidence, Number, RuleDef, Rules, number, percent};
-use crate::engine::feature::{FeatureId, Touch, View, comparison, last_seen};
+use crate::engine::feature::{FeatureId, NEVER, Touch, View, baseline_until, comparison, last_seen};
 use crate::engine::time::Day;
 
 pub(super) const USAGE_DROP: RuleDef = RuleDef {
@@ -14,6 +14,7 @@ pub(super) const USAGE_DROP: RuleDef = RuleDef {
     can_look_back: |then| comparison(then).is_some(),
     settings: |rules| (rules.usage_drop.enabled, rules.usage_drop.timing),
     condition: drop_condition,
+    quiet_until: drop_quiet,
     evidence: drop_evidence,
 };
 
@@ -33,6 +34,15 @@ fn drop_condition(view: &View<'_>, rules: &Rules) -> Condition {
         return Condition::Met { began_ms: view.turn_of(view.today()), severity: settings.severity };
     }
     Condition::Between
+}
+
+fn drop_quiet(view: &View<'_>, rules: &Rules, live: bool) -> Day {
+    let settings = &rules.usage_drop;
+    if live {
+        view.tomorrow()
+    } else {
+        baseline_until(view, settings.min_baseline, settings.min_baseline_days)
+    }
 }
 
 fn drop_evidence(view: &View<'_>, _: &Rules) -> Evidence {
@@ -80,6 +90,7 @@ pub(super) const INACTIVITY: RuleDef = RuleDef {
     can_look_back: silence_is_kept,
     settings: |rules| (rules.inactivity.enabled, rules.inactivity.timing),
     condition: inactivity_condition,
+    quiet_until: inactivity_quiet,
     evidence: inactivity_evidence,
 };
 
@@ -105,6 +116,15 @@ fn inactivity_condition(view: &View<'_>, rules: &Rules) -> Condition {
     }
     let began = last.plus(i32::try_from(after).unwrap_or(i32::MAX));
     Condition::Met { began_ms: view.turn_of(began), severity: settings.severity }
+}
+
+fn inactivity_quiet(view: &View<'_>, rules: &Rules, _: bool) -> Day {
+    let settings = &rules.inactivity;
+    let Some(last) = last_seen(view) else { return NEVER };
+    if view.facts.active_days(last.minus(28), last) < settings.min_active_days {
+        return NEVER;
+    }
+    view.next_of(std::iter::once(last.plus(i32::try_from(settings.after_days).unwrap_or(i32::MAX))))
 }
 
 fn inactivity_evidence(view: &View<'_>, _: &Rules) -> Evidence {

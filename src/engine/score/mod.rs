@@ -19,7 +19,8 @@ pub use ramp::Ramp;
 pub use scorecard::{BandThresholds, Bands, Cap, Card, CardGroup, CardLine, ScorecardWhen, Scoring};
 
 use super::account::Band;
-use super::feature::{FeatureId, View};
+use super::feature::{FeatureId, Forecast, NEVER, View};
+use super::time::Day;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::Serialize;
@@ -141,6 +142,31 @@ impl Scorer {
         Score { hundredths, coverage_bp }
     }
 
+    /// The first day on which the score of refreshed points may be another one, if no event comes.
+    /// Of an unknown score only which features are present matters.
+    pub fn steady_until(&self, points: &Points, is_known: bool, view: &View<'_>) -> Day {
+        let card = &self.scoring.scorecards[usize::from(points.card)];
+        let mut until = NEVER;
+        for line in card.lines() {
+            let forecast = line.feature.forecast(view);
+            until = until.min(match is_known {
+                true => {
+                    moves(view, line.feature, forecast, |value| line.ramp.steady_steps(value, forecast.step))
+                }
+                false => forecast.present_until,
+            });
+            if until <= view.tomorrow() {
+                return until;
+            }
+        }
+        for cap in card.caps.iter().filter(|_| is_known) {
+            let forecast = cap.feature.forecast(view);
+            until =
+                until.min(moves(view, cap.feature, forecast, |value| cap.steady_steps(value, forecast.step)));
+        }
+        until
+    }
+
     fn cap(&self, points: &Points) -> Option<&Cap> {
         let card = &self.scoring.scorecards[usize::from(points.card)];
         card.caps.get(usize::from(points.cap?))
@@ -212,6 +238,22 @@ impl Scorer {
         }
         lines
     }
+}
+
+/// The first day on which what follows from a feature may be something else: the forecast's, or
+/// when the value has moved so many steps.
+fn moves(
+    view: &View<'_>,
+    feature: FeatureId,
+    forecast: Forecast,
+    steps: impl FnOnce(i64) -> Option<i64>,
+) -> Day {
+    if forecast.step == 0 || forecast.until <= view.tomorrow() {
+        return forecast.until;
+    }
+    let steps = feature.value(view).and_then(steps);
+    let steps = steps.map(|steps| i32::try_from(steps).unwrap_or(i32::MAX));
+    steps.map_or(forecast.until, |steps| forecast.until.min(view.today().plus(steps)))
 }
 
 impl Points {

@@ -26,6 +26,20 @@ impl Ramp {
         }
     }
 
+    /// After how many steps of `step` from a value the points may be others; `None` = never. A value
+    /// on a slope has others at once.
+    pub fn steady_steps(&self, value: i64, step: i64) -> Option<i64> {
+        let (first, last) = (self.0.first()?.0, self.0.last()?.0);
+        match step {
+            0 => None,
+            1.. if value >= last => None,
+            ..0 if value <= first => None,
+            1.. if value < first => Some((first - value) / step + 1),
+            ..0 if value > last => Some((last - value) / step + 1),
+            _ => Some(1),
+        }
+    }
+
     /// What is wrong with the ramp, if anything.
     pub fn problem(&self) -> Option<String> {
         if self.0.len() < 2 {
@@ -59,6 +73,20 @@ mod tests {
         let bent = Ramp(vec![(0, 0), (10, 50), (20, 100)]);
         assert_eq!(bent.points(5), 2500);
         assert_eq!(bent.points(15), 7500);
+    }
+
+    #[test]
+    fn points_stay_as_long_as_is_said() {
+        let ramp = Ramp(vec![(2, 100), (5, 40), (9, 40), (12, 0)]);
+        for step in [1, -1] {
+            for value in -20_i64..20 {
+                let steps = ramp.steady_steps(value, step).unwrap_or(100);
+                let stay = (0..steps).all(|n| ramp.points(value + n * step) == ramp.points(value));
+                assert!(stay && steps > 0, "{value} by {step}: {steps}");
+                let flat = (0..100).all(|n| ramp.points(value + n * step) == ramp.points(value));
+                assert!(!flat || steps == 100, "{value} by {step} never changes");
+            }
+        }
     }
 
     #[test]

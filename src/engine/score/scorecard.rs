@@ -134,6 +134,12 @@ impl Cap {
     pub(super) fn limit_hundredths(&self) -> i16 {
         i16::from(self.max_score) * 100
     }
+
+    /// After how many steps of `step` from a value the cap may begin or cease to hold.
+    pub(super) fn steady_steps(&self, value: i64, step: i64) -> Option<i64> {
+        let (holds, away) = (value >= self.at_least, value.saturating_sub(self.at_least).saturating_abs());
+        ((step > 0 && !holds) || (step < 0 && holds)).then(|| (away / step.saturating_abs()).max(1))
+    }
 }
 
 /// Most lines on one card: presence is a bit set.

@@ -105,7 +105,7 @@ impl Shard {
                 account.listed = true;
                 self.listed.push(slot);
             }
-            self.arm(slot, clock_ms);
+            self.arm_evaluated(slot, clock_ms);
         }
     }
 }

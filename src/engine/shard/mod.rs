@@ -98,6 +98,8 @@ pub struct Shard {
     listed: Vec<u32>,
     /// Accounts that are still to be evaluated once at the clock, the next one last.
     unevaluated: Vec<u32>,
+    /// Whether every account is looked at each day, whether or not anything can change.
+    looks_daily: bool,
 }
 
 impl Shard {
@@ -117,7 +119,15 @@ impl Shard {
             told: Vec::new(),
             listed: Vec::new(),
             unevaluated: Vec::new(),
+            looks_daily: false,
         }
+    }
+
+    /// The same shard, looking at every account each day: slower, with the same outcome. The laws
+    /// hold the days that are passed over against it.
+    #[must_use]
+    pub fn looking_daily(self) -> Self {
+        Shard { looks_daily: true, ..self }
     }
 
     /// The event-time frontier up to which every deadline has been handled; `None` before the
@@ -177,10 +187,14 @@ impl Shard {
                 touch,
                 Some(Cause { id: &event.id, at_ms: event.occurred_at_ms }),
             );
-            // Only these can bring a deadline nearer.
-            if fresh || decided || touch.meets(Touch::TICKETS.or(Touch::INVOICES)) {
-                self.arm(slot, clock_ms);
-            }
+            // Only these bring instants of their own; any event can bring a change of the next day.
+            let account = &self.accounts[slot as usize];
+            let at_ms = if fresh || decided || touch.meets(Touch::TICKETS.or(Touch::INVOICES)) {
+                self.evaluator.next_deadline(account, clock_ms)
+            } else {
+                account.armed_ms.min(self.evaluator.next_turn(account, clock_ms))
+            };
+            self.arm(slot, at_ms);
         }
         Ok(verdict)
     }
@@ -244,9 +258,19 @@ impl Shard {
         done.decided
     }
 
-    fn arm(&mut self, slot: u32, after_ms: i64) {
+    /// Arms an account that was just evaluated for the next instant at which anything can change.
+    fn arm_evaluated(&mut self, slot: u32, at_ms: i64) {
+        let account = &self.accounts[slot as usize];
+        let at_ms = if self.looks_daily {
+            self.evaluator.next_deadline(account, at_ms)
+        } else {
+            self.evaluator.next_change(account, at_ms)
+        };
+        self.arm(slot, at_ms);
+    }
+
+    fn arm(&mut self, slot: u32, at_ms: i64) {
         let account = &mut self.accounts[slot as usize];
-        let at_ms = self.evaluator.next_deadline(account, after_ms);
         if at_ms != account.armed_ms {
             account.armed_ms = at_ms;
             let account_hash = xxh3_64(account.id.as_bytes());
@@ -290,7 +314,10 @@ impl Shard {
         let account = &mut self.accounts[slot as usize];
         account.armed_ms = i64::MAX;
         // The state may have changed since it was armed: then there is nothing to do yet.
-        if self.evaluator.next_deadline(account, at_ms - 1) == at_ms {
+        let next_ms = self.evaluator.next_deadline(account, at_ms - 1);
+        if next_ms != at_ms {
+            self.arm(slot, next_ms);
+        } else {
             let closed = self.evaluator.close_day(account, at_ms);
             account.changed |= closed;
             if closed && !account.listed {
@@ -301,8 +328,8 @@ impl Shard {
                 self.mark_dirty(slot);
             }
             self.evaluate(slot, at_ms, Touch::ALL, None);
+            self.arm_evaluated(slot, at_ms);
         }
-        self.arm(slot, at_ms);
     }
 
     /// Asks for every account to be evaluated once at the clock: the first clock, a changed
@@ -324,7 +351,7 @@ impl Shard {
         while self.is_evaluating() && self.pending_effects() < max_effects {
             let Some(slot) = self.unevaluated.pop() else { break };
             self.evaluate(slot, clock_ms, Touch::ALL, None);
-            self.arm(slot, clock_ms);
+            self.arm_evaluated(slot, clock_ms);
         }
         !self.is_evaluating()
     }
@@ -402,6 +429,7 @@ impl Shard {
             }
             account.changed = false;
             account.told_wall_ms = wall_ms;
+            self.evaluator.catch_up(account, clock_ms);
             let page = Self::page_of(&account.id, self.id.partitions);
             let covered = self.covered[usize::from(page.0)];
             let (record, decisions) = self.evaluator.publish(account, clock_ms, covered);
@@ -412,10 +440,11 @@ impl Shard {
 
     /// One account as it stands, or `None` if nothing is known of it.
     pub fn account(&mut self, account: &str) -> Option<AccountState> {
-        let slot = self.find(account)?;
+        let (slot, clock_ms) = (self.find(account)?, self.clock_ms?);
         let account = &mut self.accounts[slot as usize];
+        self.evaluator.catch_up(account, clock_ms);
         let (published, causes) = (account.decisions.published.clone(), account.causes.clone());
-        let (record, _) = self.evaluator.publish(account, self.clock_ms?, None);
+        let (record, _) = self.evaluator.publish(account, clock_ms, None);
         account.decisions.published = published;
         account.causes = causes;
         Some(AccountState {

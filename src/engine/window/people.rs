@@ -77,6 +77,17 @@ impl People {
         self.people.iter().try_fold(0, |sum, p| kept(p).then(|| sum + u32::from(p.active(after, upto))))
     }
 
+    /// The first day after `today` on which the persons active on the last `days` days, that day
+    /// included, may be others than today, if nobody comes.
+    pub fn steady_until(&self, today: Day, days: i32) -> Day {
+        let changes = |p: &Person| match p.last {
+            last if last > today => today.plus(1),
+            last if last.since(today) > -days => last.plus(days),
+            _ => Day(i32::MAX),
+        };
+        self.people.iter().map(changes).min().unwrap_or(Day(i32::MAX))
+    }
+
     /// The newest active day of one person.
     pub fn last_active(&self, person: PersonId) -> Option<Day> {
         self.people.binary_search_by_key(&person.0, |p| p.id).ok().map(|index| self.people[index].last)
