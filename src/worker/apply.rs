@@ -17,9 +17,10 @@ use super::counts::WorkerCounts;
 use super::dead_letter::{Stage, dead_letter, size_of};
 use super::frontier::frontier;
 use super::owned::{Lane, OwnedShard, Queued};
-use super::settings::{Break, WorkerSettings};
+use super::planted::Break;
+use super::settings::WorkerSettings;
 use crate::engine::event::{Event, Headers, Intake, RawRecord, Refusal};
-use crate::engine::{Input, Shard, Verdict};
+use crate::engine::{Input, Verdict};
 use crate::log::{RecordBatch, RecordRef};
 
 /// What may still be added to the commit by this shard.
@@ -201,7 +202,13 @@ fn advance<B: RecordBatch>(
     let Some(target) = spoken.map(|spoken| spoken.min(upto)).filter(|target| !is_there(*target)) else {
         return true;
     };
+    if settings.breaks(Break::DecisionsAreClean) {
+        owned.rounds.mark_due(owned.shard.take_dirty());
+    }
     let reached = owned.shard.advance(target, context.room.effects.saturating_sub(owned.owed.len()));
+    if settings.breaks(Break::DecisionsAreClean) {
+        drop(owned.shard.take_dirty());
+    }
     if reached < target && settings.breaks(Break::ClockAsFrontier) {
         owned.recorded_clock = Some(target);
     }
@@ -224,7 +231,7 @@ fn apply_one<B: RecordBatch>(
     lane.applied = queued.offset() + 1;
     lane.newest_ms = lane.newest_ms.max(Some(event.occurred_at_ms));
     counts.consume(index, Some(event.kind()));
-    match apply_event(&mut owned.shard, index, event) {
+    match owned.shard.apply(input_of(context.settings, index), event) {
         Ok(Verdict::Late) => {
             counts.verdict(Verdict::Late);
             push_letter(owned, index, queued, &Refusal::late(event), Stage::Apply, context);
@@ -237,12 +244,11 @@ fn apply_one<B: RecordBatch>(
     }
 }
 
-fn apply_event(shard: &mut Shard, index: usize, event: &Event<'_>) -> Result<Verdict, Refusal> {
-    shard.apply(input_of(index), event)
-}
-
 /// The engine's name of the input at `index`.
-pub(super) fn input_of(index: usize) -> Input {
+pub(super) fn input_of(settings: &WorkerSettings, index: usize) -> Input {
+    if settings.breaks(Break::FilterAcrossInputs) {
+        return Input(0);
+    }
     // At most MAX_INPUTS inputs, checked when the worker is made.
     Input(u16::try_from(index).unwrap_or(u16::MAX))
 }

@@ -11,6 +11,7 @@
 //! owner who was replaced. Nothing here is retried after an unclear outcome, and nothing is
 //! rolled back: the owner of the worker drops it. Between two steps nothing is applied.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::RebuildReason;
@@ -19,8 +20,9 @@ use super::dead_letter::size_of;
 use super::format::{self, CopyStamp, FormatError, Key, Marker, ShardRecord, StateIdentity};
 use super::output::{self, OutputError};
 use super::owned::OwnedShard;
+use super::planted::Break;
 use super::rounds::{CopyInfo, WrittenPage};
-use super::settings::{Break, WorkerSettings};
+use super::settings::WorkerSettings;
 use crate::engine::ScoreOutput;
 use crate::engine::record::RiskTransition;
 use crate::log::{
@@ -53,7 +55,8 @@ struct Share {
     clock: Option<i64>,
     pages: Vec<WrittenPage>,
     marker: Option<Marker>,
-    moved: bool,
+    /// Inputs that did not move.
+    idle: Vec<TopicPartition>,
     journal: Option<Offset>,
 }
 
@@ -164,6 +167,7 @@ impl Builder<'_> {
         let PrepareContext { settings, wall_ms, everything, .. } = *self.context;
         // In event mode nothing that goes out may depend on the wall.
         let event_mode = settings.clock.is_event();
+        let clean = settings.breaks(Break::DecisionsAreClean).then(|| owned.shard.take_dirty());
         let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
         let (partition, scores) = (owned.partition, self.tally.scores);
         let mut done = Ok(());
@@ -174,14 +178,17 @@ impl Builder<'_> {
         });
         done?;
         let mut dirty = owned.shard.take_dirty();
+        dirty = clean.unwrap_or(dirty);
         dirty.sort_unstable();
         owned.rounds.mark_due(dirty);
-        let beat = wall_ms.saturating_sub(owned.last_commit_ms) >= settings.heartbeat_ms;
+        // A wall clock that was set back must not postpone it by as much.
+        let since_ms = wall_ms.saturating_sub(owned.last_commit_ms);
+        let beat = since_ms >= settings.heartbeat_ms || since_ms < 0;
         let wanted = self.tally.scores > scores
             || !told.is_empty()
             || owned.is_pressing()
             || owned.rounds.is_writing()
-            || owned.rounds.may_begin(wall_ms, &owned.committed)
+            || owned.rounds.may_begin(wall_ms, settings.round_ms, &owned.committed)
             || (owned.clock_moved() && (beat || everything));
         if !wanted {
             return Ok(());
@@ -190,6 +197,10 @@ impl Builder<'_> {
         if settings.breaks(Break::EffectsNextCommit) {
             owned.owed = told;
         } else {
+            if settings.breaks(Break::TimerTwice) {
+                let timers = told.iter().filter(|risk| risk.caused_by.is_none());
+                owned.owed.extend(timers.cloned());
+            }
             risks.extend(told);
         }
         for risk in &risks {
@@ -235,12 +246,15 @@ impl Builder<'_> {
             // The first commit says where the shard began, so that input deleted meanwhile is noticed.
             marker = Some(owned.rounds.first_marker(owned.committed.clone(), owned.journal));
         } else {
-            if owned.rounds.may_begin(wall_ms, &owned.committed) {
+            if owned.rounds.may_begin(wall_ms, settings.round_ms, &owned.committed) {
                 let (positions, journal) = (owned.committed.clone(), owned.journal);
                 owned.rounds.begin(wall_ms, settings.round_ms, positions, journal);
             }
             pages = self.pages(owned, number)?;
             marker = owned.rounds.closing_marker(&pages).or(marker);
+            if let (true, Some(marker)) = (settings.breaks(Break::MarkerAtEnd), &mut marker) {
+                marker.this.positions = owned.positions();
+            }
         }
         let clock = owned.recorded_clock.max(owned.shard.clock_ms());
         let record = ShardRecord {
@@ -266,7 +280,7 @@ impl Builder<'_> {
             clock: owned.shard.clock_ms(),
             pages,
             marker,
-            moved: owned.moved(),
+            idle: owned.idle(),
             journal: None,
         });
         Ok(())
@@ -328,6 +342,8 @@ impl CommitCycle {
         settings: &WorkerSettings,
         wall_ms: i64,
     ) -> Result<CycleStep, RebuildReason> {
+        // A wall clock that was set back must not give a commit more time by as much.
+        self.began_ms = self.began_ms.min(wall_ms);
         if wall_ms.saturating_sub(self.began_ms) > settings.commit_timeout_ms {
             return Err(RebuildReason::CommitTimeout { timeout_ms: settings.commit_timeout_ms });
         }
@@ -337,6 +353,10 @@ impl CommitCycle {
             Ok(Said::Outcome(CommitOutcome::Pending)) => return Ok(CycleStep::Again),
             Ok(Said::Outcome(CommitOutcome::Indefinite)) if settings.breaks(Break::UnclearIsCommitted) => {
                 return Ok(CycleStep::Landed);
+            }
+            Ok(Said::Outcome(CommitOutcome::Indefinite)) if settings.breaks(Break::UnclearIsRepeated) => {
+                self.stage = Stage::Begin;
+                return Ok(CycleStep::Again);
             }
             Ok(Said::Outcome(CommitOutcome::Indefinite)) => return Err(RebuildReason::Unclear),
             Ok(Said::Outcome(CommitOutcome::Fenced)) => return Err(RebuildReason::Fenced),
@@ -358,6 +378,13 @@ impl CommitCycle {
     ) -> Result<Said, LogError> {
         match self.stage {
             Stage::Begin => {
+                if settings.breaks(Break::OffsetsBeforeState) {
+                    log.begin()?;
+                    log.send_offsets(&self.positions(settings), group)?;
+                    if log.commit()? != CommitOutcome::Committed {
+                        return Ok(Said::Outcome(CommitOutcome::Indefinite));
+                    }
+                }
                 log.begin()?;
                 self.stage = Stage::Send(0);
             }
@@ -369,7 +396,9 @@ impl CommitCycle {
                 }
             }
             Stage::Offsets => {
-                log.send_offsets(&self.positions(settings), group)?;
+                if !settings.breaks(Break::OffsetsBeforeState) {
+                    log.send_offsets(&self.positions(settings), &membership(group, settings))?;
+                }
                 self.stage = Stage::Commit;
             }
             Stage::Commit => return log.commit().map(Said::Outcome),
@@ -407,11 +436,12 @@ impl CommitCycle {
     fn positions(&self, settings: &WorkerSettings) -> Vec<(TopicPartition, CommittedPosition)> {
         let mut all = Vec::new();
         for share in &self.shares {
-            if !share.moved && settings.breaks(Break::PositionsOnlyWhenMoved) {
+            if share.idle.len() == share.positions.len() && settings.breaks(Break::PositionsOnlyWhenMoved) {
                 continue;
             }
+            let left_out = |at| settings.breaks(Break::IdlePositionLeftOut) && share.idle.contains(at);
             let metadata = format::number_text(share.number);
-            let positions = share.positions.iter();
+            let positions = share.positions.iter().filter(|(at, _)| !left_out(at));
             all.extend(positions.map(|(at, position)| {
                 (*at, CommittedPosition { position: *position, metadata: metadata.clone() })
             }));
@@ -448,4 +478,12 @@ enum Said {
     Next,
     /// The commit has this outcome.
     Outcome(CommitOutcome),
+}
+
+/// The membership under which positions are committed: that of the assignment.
+fn membership<'g>(group: &'g GroupMetadata, settings: &WorkerSettings) -> Cow<'g, GroupMetadata> {
+    if settings.breaks(Break::NoMembership) {
+        return Cow::Owned(GroupMetadata { generation: -1, member: String::new() });
+    }
+    Cow::Borrowed(group)
 }

@@ -20,7 +20,8 @@
 //!   `breaker.rs` when an input partition is held; `dead_letter.rs` what becomes of bad input
 //! - `commit.rs` one transaction; `output.rs` its scores and transitions as records; `rounds.rs` which pages it carries; `format.rs` their bytes
 //! - `restore/` recovery; `judge.rs` which checkpoint may be used
-//! - `owned.rs` a shard and its inputs; `counts.rs` what happened; `settings.rs` limits
+//! - `owned.rs` a shard and its inputs; `counts.rs` what happened; `settings.rs` limits;
+//!   `planted.rs` what tests leave out on purpose
 //!
 //! # Crash-only
 //!
@@ -40,6 +41,7 @@ mod frontier;
 mod judge;
 mod output;
 mod owned;
+mod planted;
 mod restore;
 mod rounds;
 mod settings;

@@ -200,6 +200,12 @@ impl<B: RecordBatch> OwnedShard<B> {
         self.lanes.iter().zip(&self.committed).any(|(lane, committed)| lane.applied != *committed)
     }
 
+    /// Inputs of which no event was consumed since the last commit.
+    pub fn idle(&self) -> Vec<TopicPartition> {
+        let lanes = self.lanes.iter().zip(&self.committed);
+        lanes.filter(|(lane, committed)| lane.applied == **committed).map(|(lane, _)| lane.at).collect()
+    }
+
     /// Whether the clock went on since the last commit.
     pub fn clock_moved(&self) -> bool {
         self.shard.clock_ms() != self.committed_clock

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{Listed, Marker, MarkerEntry, Slot};
-use super::settings::Break;
+use super::planted::{Break, Planted};
 use crate::engine::Covered;
 use crate::engine::PageId;
 use crate::log::Offset;
@@ -129,12 +129,12 @@ pub struct Rounds {
     /// After a fallback: the older second entry, which the next marker repeats.
     carry: Option<MarkerEntry>,
     next_round_ms: i64,
-    planted: Option<Break>,
+    planted: Planted,
 }
 
 impl Rounds {
     /// The bookkeeping of a shard that has no checkpoint yet.
-    pub fn fresh(partition: u32, now_ms: i64, round_ms: i64, planted: Option<Break>) -> Self {
+    pub fn fresh(partition: u32, now_ms: i64, round_ms: i64, planted: Planted) -> Self {
         Rounds {
             partition,
             due: BTreeSet::new(),
@@ -154,7 +154,7 @@ impl Rounds {
         copies: BTreeMap<PageId, Copies>,
         fell_back: bool,
         now_ms: i64,
-        planted: Option<Break>,
+        planted: Planted,
     ) -> Self {
         let mut listed = BTreeMap::new();
         for (page, pair) in &copies {
@@ -163,7 +163,7 @@ impl Rounds {
             }
         }
         let carry = fell_back.then(|| marker.previous.clone());
-        let carry = if planted == Some(Break::ForgetOlderEntry) { None } else { carry };
+        let carry = if planted.is(Break::ForgetOlderEntry) { None } else { carry };
         Rounds {
             partition: marker.partition,
             due: BTreeSet::new(),
@@ -189,22 +189,24 @@ impl Rounds {
 
     /// Whether a round may begin at `now_ms`: its time has come and there is something to write,
     /// or at least a later start to record.
-    pub fn may_begin(&self, now_ms: i64, positions: &[Offset]) -> bool {
+    pub fn may_begin(&self, now_ms: i64, round_ms: i64, positions: &[Offset]) -> bool {
         let Some(marker) = &self.marker else { return false };
+        // A wall clock that was set back must not postpone it by as much.
+        let left_ms = self.next_round_ms.saturating_sub(now_ms);
         self.round.is_none()
-            && now_ms >= self.next_round_ms
+            && (left_ms <= 0 || left_ms > round_ms)
             && (!self.due.is_empty() || self.any_differs() || marker.this.positions != positions)
     }
 
     fn any_differs(&self) -> bool {
-        self.planted != Some(Break::WriteOnce) && self.copies.values().any(Copies::differ)
+        !self.planted.is(Break::WriteOnce) && self.copies.values().any(Copies::differ)
     }
 
     /// Opens a round. `positions` and `journal` are those of the last commit: whatever changed
     /// since is due, so the pages of this round hold everything below them.
     pub fn begin(&mut self, now_ms: i64, round_ms: i64, positions: Vec<Offset>, journal: Offset) {
         let mut left = self.due.clone();
-        if self.planted != Some(Break::WriteOnce) {
+        if !self.planted.is(Break::WriteOnce) {
             left.extend(self.copies.iter().filter(|(_, pair)| pair.differ()).map(|(page, _)| *page));
         }
         let (pages, through_ms) = (left.len(), now_ms.saturating_add(round_ms / ROUND_TO_WRITING));
@@ -238,7 +240,7 @@ impl Rounds {
     /// The copy that is not the best readable one.
     fn slot_for(&self, page: PageId) -> Slot {
         let best = self.copies.get(&page).and_then(Copies::best);
-        if self.planted == Some(Break::OverwriteBest) {
+        if self.planted.is(Break::OverwriteBest) {
             return best.unwrap_or(Slot::Zero);
         }
         best.map_or(Slot::Zero, Slot::other)
@@ -282,7 +284,7 @@ impl Rounds {
 
     /// The slot a marker is written to: the two alternate.
     pub fn marker_slot(&self, marker: &Marker) -> Slot {
-        if self.planted == Some(Break::OneMarkerKey) || marker.round.is_multiple_of(2) {
+        if self.planted.is(Break::OneMarkerKey) || marker.round.is_multiple_of(2) {
             return Slot::Zero;
         }
         Slot::One

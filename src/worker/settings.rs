@@ -8,6 +8,8 @@ use super::SettingsError;
 use super::apply::MAX_INPUTS;
 use super::breaker::BreakerLimits;
 pub use super::frontier::ClockMode;
+#[doc(hidden)]
+pub use super::planted::{Break, Planted};
 use crate::engine::event::{Encoding, Intake};
 use crate::engine::record::OutputEncoding;
 use crate::log::TopicId;
@@ -127,7 +129,7 @@ pub struct WorkerSettings {
     pub audit_restores: bool,
     /// A part of the recovery protocol left out on purpose, to show that the simulation finds it.
     #[doc(hidden)]
-    pub planted: Option<Break>,
+    pub planted: Planted,
 }
 
 impl WorkerSettings {
@@ -158,7 +160,7 @@ impl WorkerSettings {
             breaker: BreakerLimits::default(),
             known_epochs: BTreeMap::new(),
             audit_restores: false,
-            planted: None,
+            planted: Planted::default(),
         }
     }
 
@@ -180,41 +182,6 @@ impl WorkerSettings {
 
     /// Whether that break is planted.
     pub(super) fn breaks(&self, which: Break) -> bool {
-        self.planted == Some(which)
+        self.planted.is(which)
     }
-}
-
-/// Parts of the protocol that can be left out, one at a time, to prove that the simulation
-/// notices. Never set outside tests.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Break {
-    /// The first marker after a fallback does not repeat the older entry.
-    ForgetOlderEntry,
-    /// A page is written once, not until both copies hold its last change.
-    WriteOnce,
-    /// A write replaces the best copy.
-    OverwriteBest,
-    /// Both markers go to one key.
-    OneMarkerKey,
-    /// After a fallback the journal is read from the newer offset.
-    NewerJournalOnFallback,
-    /// Changes made by replay and journal do not make pages due.
-    RestoreIsClean,
-    /// The clock is recorded as if every deadline had been handled.
-    ClockAsFrontier,
-    /// Transitions go out one commit after the position of their event.
-    EffectsNextCommit,
-    /// Replay writes dead letters again.
-    DeadLettersInReplay,
-    /// Positions are sent only when they moved.
-    PositionsOnlyWhenMoved,
-    /// Reads stop at the last stable offset instead of the high watermark.
-    EndsAtStable,
-    /// A listed page that is missing is taken as empty.
-    MissingIsEmpty,
-    /// An unclear commit is taken for a success.
-    UnclearIsCommitted,
-    /// The journal of decisions is not read.
-    NoJournal,
 }

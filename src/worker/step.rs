@@ -14,6 +14,7 @@ use super::apply::{Pass, PassContext, Room, apply_pass};
 use super::commit::{CycleStep, PrepareContext, prepare};
 use super::counts::WorkerCounts;
 use super::owned::{Lane, Queued};
+use super::planted::Break;
 use super::restore::{Restore, RestoreContext, RestoreRefusal, RestoreStep};
 use super::{Now, Phase, RebuildReason, Wake, Worker};
 use crate::log::{GroupMetadata, Log, LogError, Polled, RecordBatch, TopicPartition};
@@ -149,7 +150,10 @@ impl<L: Log> Worker<L> {
     fn park(&mut self) {
         for (partition, mut owned) in std::mem::take(&mut self.shards) {
             owned.lanes.iter_mut().for_each(Lane::rewind);
-            if owned.is_clean() {
+            if self.settings.breaks(Break::RevokeWithoutCommit) {
+                drop(owned.shard.drain_all());
+                self.parked.insert(partition, owned);
+            } else if owned.is_clean() {
                 self.parked.insert(partition, owned);
             }
         }
@@ -168,7 +172,7 @@ impl<L: Log> Worker<L> {
 
     fn revoked(&mut self) {
         match &self.phase {
-            Phase::Live => {
+            Phase::Live if !self.settings.breaks(Break::RevokeWithoutCommit) => {
                 self.leaving = true;
                 let lanes = self.shards.values_mut().flat_map(|owned| &mut owned.lanes);
                 lanes.for_each(Lane::rewind);

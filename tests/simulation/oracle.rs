@@ -1,88 +1,92 @@
 //! What a run told the world, and whether it is what the uninterrupted run tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use accountpulse::engine::Effects;
-use accountpulse::engine::record::{RecordKind, json_twin};
 use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
-use accountpulse::log::TopicId;
-use accountpulse::log::sim::{CommittedRecord, SimRecord};
-use accountpulse::worker::{HEADER_CE_ID, HEADER_CODE, HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC};
 use serde_json::Value;
 
-use super::history::{History, PARTITIONS};
-use super::world::{DEAD_LETTERS, RISKS, SCORES, World, config, intake};
+use super::history::{History, PARTITIONS, Placed};
+use super::ideal;
+use super::reader::{Known, Reader};
+use super::setup::{LATENESS_MS, MUTABLE_RULE, Mode, config, intake};
+use super::world::World;
 
 /// The committed outputs and the final state.
-#[derive(PartialEq)]
 pub struct Told {
     /// Per account its transitions, in order.
     pub risks: BTreeMap<String, Vec<Value>>,
     /// Per account score, band and coverage class of its last record.
     pub scores: BTreeMap<String, [Value; 3]>,
-    /// Topic, partition, offset, code of every dead letter, sorted.
-    pub dead_letters: Vec<String>,
-    /// Ids of transitions that stand more than once; ids of scores that name different records.
-    pub repeated_ids: Vec<String>,
+    /// Topic, partition, offset, code of every dead letter.
+    pub letters: BTreeSet<String>,
     /// Per account the exact explanation of the final state.
     pub accounts: BTreeMap<String, Value>,
 }
 
-fn twin(kind: RecordKind, record: &SimRecord) -> Value {
-    let json = json_twin(kind, record.value.as_deref().unwrap()).unwrap();
-    serde_json::from_slice(&json).unwrap()
+/// What a history leads to.
+pub struct Expected {
+    pub told: Told,
+    /// What a reader may hold every record to while the run goes on.
+    pub known: Option<Arc<Known>>,
 }
 
-/// The committed ids of a topic, and what each names; an id that names two things stands as such.
-fn ids(world: &World, topic: TopicId, kind: RecordKind) -> BTreeMap<String, Vec<Value>> {
-    let mut ids: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for CommittedRecord { record, .. } in world.broker.committed_records(topic) {
-        let found = record.headers.iter().find(|(name, _)| name == HEADER_CE_ID);
-        let id = String::from_utf8_lossy(&found.unwrap().1).into_owned();
-        ids.entry(id).or_default().push(twin(kind, &record));
-    }
-    ids
+/// The uninterrupted run of a history, and what is known without any run.
+pub fn expect(number: u64, mode: Mode) -> Result<Expected, String> {
+    let history = history_of(number, mode);
+    let mut world = World::quiet(number, mode, history);
+    world.run()?;
+    let told = told(&mut world, history)?;
+    let known = (mode == Mode::Event).then(|| {
+        let states = ideal::states(history, LATENESS_MS);
+        Arc::new(Known { risks: told.risks.clone(), states })
+    });
+    Ok(Expected { told, known })
 }
 
-/// Collects it; call after the last recovery.
-pub fn told(world: &mut World, accounts: &[String]) -> Told {
-    let mut risks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for record in world.broker.committed_records(RISKS) {
-        let key = String::from_utf8(record.record.key.clone().unwrap()).unwrap();
-        risks.entry(key).or_default().push(twin(RecordKind::Risk, &record.record));
+/// The history of that number.
+pub fn history_of(number: u64, mode: Mode) -> &'static History {
+    use super::HISTORIES;
+    use std::sync::OnceLock;
+    static ALL: OnceLock<Vec<[OnceLock<History>; 2]>> = OnceLock::new();
+    let all = ALL.get_or_init(|| (0..HISTORIES).map(|_| Default::default()).collect());
+    let wall = mode == Mode::Wall;
+    all[number as usize][usize::from(wall)].get_or_init(|| super::history::generate(number, wall))
+}
+
+/// Collects it; call after the last recovery. A reader that begins now must find exactly what the
+/// one found that read along.
+pub fn told(world: &mut World, history: &History) -> Result<Told, String> {
+    world.read()?;
+    let mut last = Reader::new(None);
+    // Older scores may have been compacted: only what they leave is compared.
+    last.only_latest();
+    last.read(&world.broker)?;
+    let along = world.reader();
+    let along = along.lock().unwrap();
+    along.agrees()?;
+    if (&along.risks, &along.letters) != (&last.risks, &last.letters) {
+        return Err("who read along saw other risks or dead letters than who reads at the end".to_owned());
     }
-    let mut scores = BTreeMap::new();
-    for record in world.broker.committed_records(SCORES) {
-        let key = String::from_utf8(record.record.key.clone().unwrap()).unwrap();
-        let value = twin(RecordKind::Score, &record.record);
-        scores.insert(key, ["score", "band", "coverage"].map(|field| value[field].clone()));
+    if along.scores != last.scores {
+        return Err("who read along saw other last scores than who reads at the end".to_owned());
     }
-    let mut dead_letters: Vec<String> = Vec::new();
-    for record in world.broker.committed_records(DEAD_LETTERS) {
-        let header = |name: &str| {
-            let found = record.record.headers.iter().find(|(known, _)| known == name);
-            String::from_utf8_lossy(&found.unwrap().1).into_owned()
-        };
-        let fields = [HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET, HEADER_CODE].map(header);
-        dead_letters.push(fields.join(" "));
-    }
-    dead_letters.sort();
-    let risk_ids = ids(world, RISKS, RecordKind::Risk).into_iter().filter(|(_, told)| told.len() > 1);
-    let score_ids = ids(world, SCORES, RecordKind::Score).into_iter();
-    let score_ids = score_ids.filter(|(_, told)| told.iter().any(|value| *value != told[0]));
-    let repeated_ids = risk_ids.chain(score_ids).map(|(id, _)| id).collect();
-    let mut exact = BTreeMap::new();
-    for account in accounts {
+    let last_words = |score: &Value| ["score", "band", "coverage"].map(|field| score[field].clone());
+    let scores = last.scores.iter().map(|(account, score)| (account.clone(), last_words(score)));
+    let mut accounts = BTreeMap::new();
+    for account in &history.accounts {
         if let Some(state) = world.account(account) {
             let mut record = serde_json::to_value(&state.record).unwrap();
             // These compare with what happened to be published last; the rest is a function of state.
-            for field in ["causes", "previous", "changes"] {
+            for field in ["causes", "previous", "changes", "config_version"] {
                 record.as_object_mut().unwrap().remove(field);
             }
-            exact.insert(account.clone(), record);
+            accounts.insert(account.clone(), record);
         }
     }
-    Told { risks, scores, dead_letters, repeated_ids, accounts: exact }
+    let scores = scores.collect();
+    Ok(Told { risks: last.risks, scores, letters: last.letters, accounts })
 }
 
 /// The transitions of the same history through the engine's replay, which has no worker.
@@ -93,7 +97,9 @@ pub fn replay(history: &History) -> BTreeMap<String, Vec<Value>> {
         fn effects(&mut self, effects: Effects) {
             for risk in effects.risks {
                 let account = risk.account_id.clone();
-                self.0.entry(account).or_default().push(serde_json::to_value(&risk).unwrap());
+                let mut told = serde_json::to_value(&risk).unwrap();
+                told.as_object_mut().unwrap().remove("config_version");
+                self.0.entry(account).or_default().push(told);
             }
         }
         fn refused(&mut self, _: Refused) {}
@@ -105,8 +111,8 @@ pub fn replay(history: &History) -> BTreeMap<String, Vec<Value>> {
         lateness_ms: 0,
         until_ms: Some(history.until_ms),
     };
-    let lines = |topic: &Vec<Vec<SimRecord>>| {
-        let values = topic.iter().flatten().map(|record| record.value.clone().unwrap());
+    let lines = |topic: &Vec<Vec<Placed>>| {
+        let values = topic.iter().flatten().map(|placed| placed.record.value.clone().unwrap());
         values.collect::<Vec<_>>().into_iter()
     };
     let mut sink = Sink::default();
@@ -114,48 +120,72 @@ pub fn replay(history: &History) -> BTreeMap<String, Vec<Value>> {
     sink.0
 }
 
-/// The first difference, in words.
+/// The first difference, in words. By the event clock everything is compared.
 pub fn compare(expected: &Told, found: &Told) -> Result<(), String> {
-    for (account, transitions) in &expected.risks {
-        let ours = found.risks.get(account).map(Vec::as_slice).unwrap_or_default();
-        let show =
-            |v: &Value| format!("{} {} {} at {}", v["rule"], v["transition"], v["transition_seq"], v["at"]);
-        for (index, transition) in transitions.iter().enumerate() {
-            match ours.get(index) {
-                Some(same) if same == transition => {}
-                Some(other) if show(other) == show(transition) => {
-                    return Err(format!("{account}: transition {index} is {other}, expected {transition}"));
-                }
-                Some(other) => {
-                    return Err(format!(
-                        "{account}: transition {index} is {}, expected {}",
-                        show(other),
-                        show(transition)
-                    ));
-                }
-                None => {
-                    return Err(format!("{account}: transition {index} ({}) is missing", show(transition)));
-                }
-            }
-        }
-        if let Some(extra) = ours.get(transitions.len()) {
-            return Err(format!("{account}: {} is one too many", show(extra)));
-        }
-    }
-    if let Some(account) = found.risks.keys().find(|account| !expected.risks.contains_key(*account)) {
-        return Err(format!("{account} has transitions and should have none"));
-    }
+    same_transitions(&expected.risks, &found.risks)?;
     first_difference("last score", &expected.scores, &found.scores)?;
     first_difference("final state", &expected.accounts, &found.accounts)?;
-    if let Some(id) = found.repeated_ids.first() {
-        return Err(format!("the id {id} names more than one record"));
+    same_letters(expected, found)
+}
+
+/// By the wall clock: what cannot depend on when anybody looked. That is the facts (so the score
+/// and its contributions in the end), the dead letters, and everything about calm accounts.
+/// `muted`: a rule was switched off on the way; nothing of it may be left.
+pub fn compare_by_wall(history: &History, expected: &Told, found: &Told, muted: bool) -> Result<(), String> {
+    let deciding = ["rule", "transition", "transition_seq", "severity", "began_at", "fired_at", "at", "id"];
+    let calm = |risks: &BTreeMap<String, Vec<Value>>| {
+        let of = |account: &String| {
+            let all = risks.get(account).map(Vec::as_slice).unwrap_or_default().iter();
+            let all = all.filter(|told| {
+                let rule = &told["rule"];
+                ["late_payment", "sla_breach", "inactivity"].iter().any(|known| rule == known)
+                    && !(muted && rule == MUTABLE_RULE)
+            });
+            all.map(|told| deciding.map(|field| told[field].clone()).to_vec().into()).collect()
+        };
+        let all = history.calm.iter().map(|account| (account.clone(), of(account)));
+        all.collect::<BTreeMap<String, Vec<Value>>>()
+    };
+    first_difference("transitions", &calm(&replay(history)), &calm(&found.risks))?;
+    let facts = ["score", "score_hundredths", "coverage", "coverage_basis_points", "contributions", "absent"];
+    let facts = |told: &Told| {
+        let of = |record: &Value| facts.map(|field| record[field].clone());
+        let all = told.accounts.iter().map(|(account, record)| (account.clone(), of(record)));
+        all.collect::<BTreeMap<_, _>>()
+    };
+    first_difference("final state", &facts(expected), &facts(found))?;
+    for (account, transitions) in found.risks.iter().filter(|_| muted) {
+        let last = transitions.iter().rfind(|told| told["rule"] == MUTABLE_RULE);
+        if last.is_some_and(|told| told["transition"] != "resolved" && told["transition"] != "retracted") {
+            return Err(format!("{account}: {MUTABLE_RULE} was switched off and still fires"));
+        }
     }
-    if expected.dead_letters != found.dead_letters {
-        let missing = expected.dead_letters.iter().find(|d| !found.dead_letters.contains(d));
-        let (want, have) = (expected.dead_letters.len(), found.dead_letters.len());
-        return Err(format!("{have} dead letters, expected {want}; first missing: {missing:?}"));
+    same_letters(expected, found)
+}
+
+fn same_transitions(
+    expected: &BTreeMap<String, Vec<Value>>,
+    found: &BTreeMap<String, Vec<Value>>,
+) -> Result<(), String> {
+    for (account, transitions) in expected {
+        let ours = found.get(account).map(Vec::as_slice).unwrap_or_default();
+        if let Some((index, missing)) = transitions.iter().enumerate().nth(ours.len()) {
+            return Err(format!(
+                "{account}: transition {index} ({} {} at {}) is missing",
+                missing["rule"], missing["transition"], missing["at"]
+            ));
+        }
     }
-    Ok(())
+    first_difference("transitions", expected, found)
+}
+
+fn same_letters(expected: &Told, found: &Told) -> Result<(), String> {
+    if expected.letters == found.letters {
+        return Ok(());
+    }
+    let missing = expected.letters.difference(&found.letters).next();
+    let (want, have) = (expected.letters.len(), found.letters.len());
+    Err(format!("{have} dead letters, expected {want}; first missing: {missing:?}"))
 }
 
 fn first_difference<V: PartialEq + std::fmt::Debug>(
@@ -168,8 +198,8 @@ fn first_difference<V: PartialEq + std::fmt::Debug>(
             return Err(format!("{what} of {account} is {:?}, expected {value:?}", found.get(account)));
         }
     }
-    if found.len() != expected.len() {
-        return Err(format!("{what}: {} accounts, expected {}", found.len(), expected.len()));
+    match found.keys().find(|account| !expected.contains_key(*account)) {
+        Some(account) => Err(format!("{what} of {account}, of which nothing is expected")),
+        None => Ok(()),
     }
-    Ok(())
 }

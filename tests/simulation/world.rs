@@ -5,153 +5,157 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use accountpulse::engine::EngineConfig;
-use accountpulse::engine::event::{Encoding, Intake, PersonKey};
+use accountpulse::engine::partition::partition_of;
 use accountpulse::engine::record::OutputEncoding;
-use accountpulse::engine::time::DurationMs;
-use accountpulse::log::sim::{Fault, SimBroker, SimLog, SimOptions, SimTopic};
-use accountpulse::log::{TopicId, TopicPartition};
-use accountpulse::worker::format::{Key, ShardRecord, decode};
+use accountpulse::engine::{AccountState, EngineConfig};
+use accountpulse::log::sim::{Fault, SimBroker, SimLog, SimOptions};
+use accountpulse::log::{LogError, TopicId, TopicPartition};
 use accountpulse::worker::{
-    Break, ClockMode, InputTopic, Now, OutputTopics, PhaseName, ShardState, Wake, Worker, WorkerCounts,
-    WorkerSettings,
+    ClockMode, Now, PhaseName, Planted, RebuildReason, ShardState, Wake, Worker, WorkerCounts, WorkerSettings,
 };
 
+use super::disturb::Ill;
 use super::faults::{Plan, install};
 use super::history::{History, PARTITIONS, TOPICS};
+use super::passing::Feed;
+use super::published::Published;
+use super::reader::{Known, Reader};
 use super::rng::Rng;
-
-pub const MEMBERS: [&str; 3] = ["w0", "w1", "w2"];
-pub const SCORES: TopicId = TopicId(2);
-pub const RISKS: TopicId = TopicId(3);
-pub const DEAD_LETTERS: TopicId = TopicId(4);
-pub const CHECKPOINTS: TopicId = TopicId(5);
+use super::setup::{Bug, LATENESS_MS, MEMBERS, Mode, Traits, config, crowded, intake, newer_config, topics};
 
 /// Steps with faults.
-const FAULTY_STEPS: u64 = 2_500;
+pub const FAULTY_STEPS: u64 = 2_500;
 /// Steps within which everything must be done once faults have stopped.
-const QUIET_STEPS: u64 = 60_000;
-/// A transaction open for longer is ended by the broker, in wall milliseconds; by seed.
-const TRANSACTION_TIMEOUTS_MS: [i64; 3] = [200, 800, 2_000];
-const LATENESS_MS: i64 = 3_600_000;
+const QUIET_STEPS: u64 = 12_000;
 
 pub struct Seat {
-    worker: Option<Worker<SimLog>>,
+    pub worker: Option<Worker<SimLog>>,
     /// Not before this step is it started again.
-    back_at: u64,
-    frozen_until: u64,
+    pub back_at: u64,
+    pub frozen_until: u64,
+    /// It has the newer config.
+    pub newer: bool,
+    /// What its process knows of config epochs.
+    pub known_epochs: BTreeMap<u32, u64>,
+    /// Changes with every worker.
+    pub instance: u64,
+}
+
+/// A process that was replaced and does not know.
+pub struct Zombie {
+    pub worker: Worker<SimLog>,
+    /// Nothing was left to read when it was replaced.
+    pub only_timers: bool,
 }
 
 pub struct World {
     pub broker: SimBroker,
+    pub traits: Traits,
+    pub history: &'static History,
     seed: u64,
-    rng: Rng,
+    pub rng: Rng,
     plan: Arc<Mutex<Plan>>,
-    seats: Vec<Seat>,
-    zombies: Vec<Worker<SimLog>>,
-    wall_ms: i64,
-    step: u64,
-    until_ms: i64,
-    planted: Option<Break>,
-    audit: bool,
+    reader: Arc<Mutex<Reader>>,
+    pub published: Published,
+    pub seats: Vec<Seat>,
+    pub zombies: Vec<Zombie>,
+    pub ills: Vec<(u64, Ill)>,
+    pub feeds: Vec<Feed>,
+    /// How late it is; the wall clock may be wrong.
+    pub true_ms: i64,
+    pub skew_ms: i64,
+    pub step: u64,
+    pub start_ms: i64,
+    pub until_ms: i64,
+    bug: Option<Bug>,
     lateness_ms: i64,
     calls: Arc<AtomicU64>,
-    open_since: BTreeMap<(String, u64), i64>,
+    /// By producer and epoch, the step at which its transaction was first seen open.
+    pub open_since: BTreeMap<(String, u64), u64>,
+    /// Steps it took after faults had stopped.
+    pub quiet_steps: u64,
     pub counts: WorkerCounts,
     pub trace: String,
 }
 
-pub fn config() -> Arc<EngineConfig> {
-    let mut config = EngineConfig::default();
-    config.rules.inactivity.after_days = 5;
-    config.rules.inactivity.min_active_days = 3;
-    config.rules.late_payment.grace = DurationMs::days(2);
-    config.rules.late_payment.high_after_days = 6;
-    config.rules.late_payment.critical_after_days = 12;
-    Arc::new(config)
-}
-
-pub fn topics() -> Vec<SimTopic> {
-    let topic = |name: &str, compacted, input| SimTopic {
-        name: name.to_owned(),
-        partitions: PARTITIONS,
-        compacted,
-        input,
-    };
-    vec![
-        topic(TOPICS[0], false, true),
-        topic(TOPICS[1], false, true),
-        topic("scores.v1", true, false),
-        topic("risks.v1", false, false),
-        topic("dead-letters.v1", false, false),
-        topic("checkpoints.v1", true, false),
-    ]
-}
-
-pub fn settings(clock: ClockMode) -> WorkerSettings {
-    let input = |topic: u16| InputTopic {
-        topic: TopicId(topic),
-        name: TOPICS[usize::from(topic)].to_owned(),
-        encoding: Encoding::Auto,
-    };
-    let outputs =
-        OutputTopics { scores: SCORES, risks: RISKS, dead_letters: DEAD_LETTERS, checkpoints: CHECKPOINTS };
-    WorkerSettings::new(vec![input(0), input(1)], outputs, PARTITIONS, clock)
-}
-
-pub fn intake() -> Intake {
-    Intake { person_key: PersonKey::new([7; 16]), skew_ms: 60_000, partitions: PARTITIONS }
-}
-
 impl World {
-    pub fn new(seed: u64, history: &History, planted: Option<Break>) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(
+        seed: u64,
+        traits: Traits,
+        history: &'static History,
+        known: Option<Arc<Known>>,
+        bug: Option<Bug>,
+    ) -> Self {
         let mut options = SimOptions::new(topics());
         options.seed = Some(seed);
-        options.poll_records = 1 + rng.below(6) as usize;
-        options.auto_markers = seed % 4 != 1;
+        options.poll_records = traits.poll_records;
+        options.buffer_records = traits.buffer_records;
+        options.auto_markers = traits.auto_markers;
+        if let Some(Bug::Client(weakness)) = bug {
+            options.weakness = Some(weakness);
+        }
         let broker = SimBroker::new(options);
-        append(&broker, history);
-        let plan = Arc::new(Mutex::new(Plan::new(seed)));
+        let reader = Arc::new(Mutex::new(Reader::new(known)));
+        let plan = Arc::new(Mutex::new(Plan::new(seed, &traits, Arc::clone(&reader))));
         install(&broker, &plan);
-        let seats = MEMBERS.iter().map(|_| Seat { worker: None, back_at: 0, frozen_until: 0 }).collect();
+        let seat = || Seat {
+            worker: None,
+            back_at: 0,
+            frozen_until: 0,
+            newer: false,
+            known_epochs: BTreeMap::new(),
+            instance: 0,
+        };
+        let places = (0..TOPICS.len()).flat_map(|topic| (0..PARTITIONS).map(move |p| (topic, p)));
+        let feeds = places.map(|(topic, partition)| Feed {
+            at: TopicPartition { topic: TopicId(topic as u16), partition },
+            next: 0,
+            closed: false,
+        });
+        let by_wall = traits.mode == Mode::Wall;
         World {
             broker,
+            history,
             seed,
-            rng,
+            rng: Rng::new(seed),
             plan,
-            seats,
+            reader,
+            published: Published::default(),
+            seats: MEMBERS.iter().map(|_| seat()).collect(),
             zombies: Vec::new(),
-            wall_ms: history.until_ms,
+            ills: Vec::new(),
+            feeds: feeds.collect(),
+            true_ms: if by_wall { history.start_ms } else { history.until_ms },
+            skew_ms: 0,
             step: 0,
+            start_ms: history.start_ms,
             until_ms: history.until_ms,
-            planted,
-            audit: seed.is_multiple_of(2),
+            bug,
             lateness_ms: LATENESS_MS,
             calls: Arc::new(AtomicU64::new(0)),
             open_since: BTreeMap::new(),
+            quiet_steps: 0,
             counts: WorkerCounts::default(),
             trace: String::new(),
+            traits,
         }
     }
 
     /// A world without faults and with one member: the uninterrupted run.
-    pub fn quiet(seed: u64, history: &History) -> Self {
-        let mut world = World::new(seed, history, None);
+    pub fn quiet(seed: u64, mode: Mode, history: &'static History) -> Self {
+        let mut world = World::new(seed, Traits::quiet(mode), history, None, None);
         world.seats.truncate(1);
-        world.broker.set_auto_markers(true);
-        world.crash_at(u64::MAX);
+        world.crash_at(&[]);
         world
     }
 
-    /// Crashes the member that makes this call, instead of every other fault; counts calls.
-    pub fn crash_at(&mut self, index: u64) {
-        let calls = Arc::clone(&self.calls);
+    /// Crashes the member that makes one of these calls, instead of every other fault; counts calls.
+    pub fn crash_at(&mut self, indices: &[u64]) {
+        let (calls, indices) = (Arc::clone(&self.calls), indices.to_vec());
         self.broker.set_hook(Box::new(move |site| {
             calls.fetch_max(site.index + 1, Ordering::Relaxed);
-            if site.index == index { Fault::Crash } else { Fault::None }
+            if indices.contains(&site.index) { Fault::Crash } else { Fault::None }
         }));
     }
 
@@ -164,78 +168,140 @@ impl World {
         self.lateness_ms = ms;
     }
 
-    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
-        self.plan.lock().unwrap().fired.clone()
+    pub fn count(&self, kind: &'static str) {
+        self.plan.lock().unwrap().count(kind);
     }
 
-    fn settings(&self) -> WorkerSettings {
-        let mut settings = settings(ClockMode::Event { lateness_ms: self.lateness_ms });
-        settings.until_ms = Some(self.until_ms);
-        settings.poll_wait = Duration::ZERO;
-        settings.commit_interval_ms = 8;
-        settings.heartbeat_ms = 60;
-        settings.round_ms = 40 + (self.seed % 5) as i64 * 40;
-        settings.max_effects = 2 + (self.seed % 7) as usize;
-        settings.page_bytes_per_commit = 1 + (self.seed % 3) as usize * 1_500;
-        settings.page_split_bytes = 300;
-        settings.max_buffered_records = 8;
-        settings.read_bytes = 600;
-        settings.commit_timeout_ms = 1_000;
-        settings.restore_stall_ms = 2_500;
-        settings.retry_ms = 3;
-        settings.audit_restores = self.audit;
+    pub fn deafen(&self, seat: usize) {
+        self.plan.lock().unwrap().deafen(MEMBERS[seat]);
+    }
+
+    /// Which faults fired, and which were seen to have had an effect.
+    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
+        let mut fired = self.plan.lock().unwrap().fired.clone();
+        let counts = self.broker.counts();
+        let seen = [
+            ("late EndTxn in the next transaction", counts.late_into_next),
+            ("stale generation", counts.stale_generations),
+            ("open transaction below committed records", counts.committed_behind_open),
+            ("overlapping rebalance", counts.overlapping_rebalances),
+            ("rebalance with an incomplete rectangle", counts.incomplete_assignments),
+            ("tombstone compacted away", counts.tombstones_purged),
+        ];
+        fired.extend(seen.into_iter().filter(|(_, times)| *times > 0));
+        fired
+    }
+
+    pub fn reader(&self) -> Arc<Mutex<Reader>> {
+        Arc::clone(&self.reader)
+    }
+
+    /// The committed reader reads on.
+    pub fn read(&self) -> Result<(), String> {
+        let mut plan = self.plan.lock().unwrap();
+        match plan.found.take() {
+            Some(found) => Err(found),
+            None => self.reader.lock().unwrap().read(&self.broker),
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        Now { wall_ms: self.true_ms + self.skew_ms }
+    }
+
+    fn settings(&self, seat: usize) -> WorkerSettings {
+        let clock = match self.traits.mode {
+            Mode::Event => ClockMode::Event { lateness_ms: self.lateness_ms },
+            Mode::Wall => ClockMode::Wall { lateness_ms: self.lateness_ms },
+        };
+        let mut settings = crowded(self.seed, &self.traits, clock);
+        settings.until_ms = (self.traits.mode == Mode::Event).then_some(self.until_ms);
         // What is promised does not depend on the encoding, and it may change at any restart.
         let encodings = [OutputEncoding::Json, OutputEncoding::Protobuf];
         settings.output_encoding = encodings[((self.seed + self.step) % 2) as usize];
-        settings.planted = self.planted;
+        settings.known_epochs = self.seats[seat].known_epochs.clone();
+        if let Some(Bug::Worker(which)) = self.bug {
+            settings.planted = Planted::new(which);
+        }
         settings
     }
 
-    fn start(&self, seat: usize) -> Worker<SimLog> {
-        Worker::new(self.broker.member(MEMBERS[seat]), self.settings(), config(), intake()).unwrap()
+    fn config(&self, seat: usize) -> Arc<EngineConfig> {
+        if self.seats[seat].newer { newer_config(self.traits.mode) } else { config() }
+    }
+
+    fn start(&mut self, seat: usize) {
+        let log = self.broker.member(MEMBERS[seat]);
+        let worker = Worker::new(log, self.settings(seat), self.config(seat), intake());
+        self.seats[seat].worker = Some(worker.unwrap());
+        self.seats[seat].instance += 1;
     }
 
     /// Runs with faults for a while, then without until everything is done.
     pub fn run(&mut self) -> Result<(), String> {
-        while self.step < FAULTY_STEPS && !self.is_complete() {
-            self.disturb();
+        // By the wall clock nothing is told of what happened before the first look.
+        while self.traits.mode == Mode::Wall && !self.has_begun() {
+            self.broker.deliver_markers();
             self.turn()?;
+            if self.step > QUIET_STEPS {
+                return Err(format!("the shards do not begin: {}", self.describe()));
+            }
         }
-        self.calm();
-        let limit = self.step + QUIET_STEPS;
-        while !self.is_complete() {
-            if self.step > limit {
-                return Err(format!("no progress within {QUIET_STEPS} steps: {}", self.describe()));
+        self.plan.lock().unwrap().on = self.traits.ppm > 0;
+        let end = self.step + FAULTY_STEPS;
+        while self.step < end && !self.is_complete() {
+            if self.traits.ppm > 0 {
+                self.disturb();
             }
             self.turn()?;
         }
-        self.restart_all()
+        self.calm();
+        let calm_at = self.step;
+        self.finish(Self::is_complete, "no progress")?;
+        self.restart_all(true)?;
+        self.restart_all(false)?;
+        self.finish(|world| world.published.is_all(), "a score is not published")?;
+        self.quiet_steps = self.step - calm_at;
+        self.read()
+    }
+
+    fn finish(&mut self, done: impl Fn(&Self) -> bool, otherwise: &str) -> Result<(), String> {
+        let limit = self.step + QUIET_STEPS;
+        loop {
+            self.turn()?;
+            if done(self) {
+                return Ok(());
+            }
+            if self.step > limit {
+                return Err(format!("{otherwise} within {QUIET_STEPS} steps: {}", self.describe()));
+            }
+        }
     }
 
     fn calm(&mut self) {
         self.plan.lock().unwrap().on = false;
         self.zombies.clear();
+        self.heal(true);
         self.broker.set_auto_markers(true);
         self.broker.deliver_markers();
         self.seats.iter_mut().for_each(|seat| seat.frozen_until = 0);
+        for index in 0..self.seats.len() {
+            if self.traits.roll_from.is_some() && !self.seats[index].newer {
+                self.upgrade(index);
+            }
+        }
         self.note("calm");
     }
 
     /// One clean recovery of everything at the end.
-    fn restart_all(&mut self) -> Result<(), String> {
-        self.audit = true;
-        let limit = self.step + QUIET_STEPS;
-        self.seats.iter_mut().for_each(|seat| seat.worker = None);
+    fn restart_all(&mut self, audit: bool) -> Result<(), String> {
+        self.traits.audit = audit;
         for seat in &mut self.seats {
-            seat.back_at = self.step;
+            (seat.worker, seat.back_at) = (None, self.step);
+            seat.known_epochs.clear();
         }
-        while !self.all_live() {
-            if self.step > limit {
-                return Err(format!("the last recovery does not end: {}", self.describe()));
-            }
-            self.turn()?;
-        }
-        Ok(())
+        self.published.forget();
+        self.finish(Self::all_live, "the last recovery does not end")
     }
 
     fn all_live(&self) -> bool {
@@ -244,150 +310,148 @@ impl World {
             == PARTITIONS as usize
     }
 
-    /// What the scheduler does beside letting workers step.
-    fn disturb(&mut self) {
-        let seat = self.rng.below(self.seats.len() as u64) as usize;
-        match self.rng.below(600) {
-            0 => self.seats[seat].frozen_until = self.step + 150,
-            1 => {
-                // Paused for longer than its session: another member takes over meanwhile.
-                self.seats[seat].frozen_until = self.step + 300;
-                self.plan.lock().unwrap().count("session expired");
-                self.broker.expire_session(MEMBERS[seat]);
-            }
-            2 => {
-                // A second process with the same name; the first does not know yet.
-                if let Some(worker) = self.seats[seat].worker.take() {
-                    self.plan.lock().unwrap().count("zombie");
-                    self.zombies.push(worker);
-                }
-            }
-            _ => {}
-        }
-        let pending = self.broker.pending_markers();
-        if !pending.is_empty() && self.rng.below(3) == 0 {
-            let marker = self.rng.pick(&pending).clone();
-            self.broker.deliver_marker(&marker);
-        }
-        if !self.zombies.is_empty() && self.rng.below(3) == 0 {
-            let index = self.rng.below(self.zombies.len() as u64) as usize;
-            if let Wake::Rebuild { .. } = self.zombies[index].step(Now { wall_ms: self.wall_ms }) {
-                self.zombies.swap_remove(index);
-            }
-        }
-    }
-
     /// Time passes and one member takes a step.
     fn turn(&mut self) -> Result<(), String> {
         self.step += 1;
-        self.wall_ms += self.rng.below(4) as i64;
+        self.pass_time();
         self.end_old_transactions();
+        if self.step.is_multiple_of(8) {
+            self.read()?;
+        }
+        if self.step.is_multiple_of(32) {
+            self.look_at_scores()?;
+        }
         let index = self.rng.below(self.seats.len() as u64) as usize;
         if self.step < self.seats[index].frozen_until {
             return Ok(());
         }
-        if self.seats[index].worker.is_none() {
+        let now = self.now();
+        let Some(worker) = self.seats[index].worker.as_mut() else {
             if self.step >= self.seats[index].back_at {
-                self.seats[index].worker = Some(self.start(index));
+                self.start(index);
             }
             return Ok(());
-        }
-        let Some(worker) = self.seats[index].worker.as_mut() else { return Ok(()) };
-        let wake = worker.step(Now { wall_ms: self.wall_ms });
+        };
+        let wake = worker.step(now);
         let counts = worker.take_counts();
         if counts.consumed_total() != counts.fates_total() {
             return Err(format!("consumed {} but fates {}", counts.consumed_total(), counts.fates_total()));
         }
-        if counts.refused > 0 {
-            let shards = worker.status().shards;
-            let sentence = shards.into_iter().find_map(|shard| match shard.state {
-                ShardState::Refused { sentence } => Some(sentence),
-                ShardState::Live => None,
-            });
-            return Err(format!("refused: {}", sentence.unwrap_or_default()));
-        }
         if counts.commits > 0 || counts.restores > 0 {
-            self.note(&format!("{} {counts:?}", MEMBERS[index]));
+            let WorkerCounts { commits, scores, transitions, pages, markers, restores, .. } = counts;
+            self.note(&format!(
+                "{} commits {commits} scores {scores} transitions {transitions} pages {pages} \
+                 markers {markers} restores {restores}",
+                MEMBERS[index]
+            ));
         }
+        let refused = counts.refused > 0;
         self.counts.add(counts);
         if let Wake::Rebuild { reason } = wake {
-            self.note(&format!("{} rebuilds: {reason}", MEMBERS[index]));
-            self.seats[index].worker = None;
-            self.seats[index].back_at = self.step + self.rng.below(60);
-            if self.rng.below(3) == 0 {
-                self.seats[index].back_at += 100 + self.rng.below(900);
-                self.broker.expire_session(MEMBERS[index]);
+            self.rebuild(index, &reason);
+        } else if refused {
+            self.refused(index)?;
+        }
+        Ok(())
+    }
+
+    fn rebuild(&mut self, index: usize, reason: &RebuildReason) {
+        self.note(&format!("{} rebuilds: {reason}", MEMBERS[index]));
+        match reason {
+            RebuildReason::CommitTimeout { .. } => self.count("watchdog in commit"),
+            RebuildReason::RestoreStalled { .. } => self.count("watchdog in restore"),
+            _ => {}
+        }
+        let crashed = matches!(reason, RebuildReason::Log(LogError::Store { .. }));
+        let seat = &mut self.seats[index];
+        if let Some(worker) = seat.worker.take() {
+            seat.known_epochs = worker.config_epochs().clone();
+        }
+        if crashed {
+            // The process is gone, and with it what it knew.
+            seat.known_epochs.clear();
+        }
+        seat.back_at = self.step + self.rng.below(60);
+        let rolling = self.traits.roll_from.is_some_and(|from| self.step + 200 > from);
+        if crashed && rolling && !self.seats[index].newer {
+            self.seats[index].newer = true;
+            self.count("config changed before recovery");
+        }
+        if self.rng.below(3) == 0 {
+            self.seats[index].back_at += 100 + self.rng.below(900);
+            self.broker.expire_session(MEMBERS[index]);
+        }
+    }
+
+    /// What may be refused: a partition that some topic lacks, and a config that was replaced, in
+    /// which case the operator starts that process again.
+    fn refused(&mut self, index: usize) -> Result<(), String> {
+        let Some(worker) = &self.seats[index].worker else { return Ok(()) };
+        let status = worker.status();
+        let mut replaced = false;
+        for shard in status.shards {
+            let ShardState::Refused { sentence } = shard.state else { continue };
+            if status.ready {
+                return Err(format!("ready in spite of a refused shard: {sentence}"));
+            }
+            match sentence {
+                s if s.contains("not every input topic has partition") => {}
+                s if s.contains("this process runs an old config") => replaced = true,
+                sentence => return Err(format!("refused: {sentence}")),
+            }
+        }
+        if replaced {
+            self.count("old config gave way");
+            self.upgrade(index);
+        }
+        Ok(())
+    }
+
+    /// Holds the scores told to the scores that are.
+    fn look_at_scores(&mut self) -> Result<(), String> {
+        let now_ms = self.now().wall_ms;
+        let reader = self.reader.lock().unwrap();
+        for seat in &mut self.seats {
+            let Some(worker) = seat.worker.as_mut() else { continue };
+            let status = worker.status();
+            if status.phase != PhaseName::Live {
+                continue;
+            }
+            for shard in status.shards {
+                if !reader.is_abreast(&self.broker, shard.partition) {
+                    continue;
+                }
+                let ours =
+                    |account: &&String| partition_of(account.as_bytes(), PARTITIONS) == shard.partition;
+                for account in self.history.accounts.iter().filter(ours) {
+                    let Some(state) = worker.account(account) else { continue };
+                    let told = reader.scores.get(account);
+                    self.published.look(account, &state, told, (seat.instance, shard.commit), now_ms)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// The broker's transaction timeout.
-    fn end_old_transactions(&mut self) {
-        if !self.step.is_multiple_of(16) {
-            return;
-        }
-        let timeout_ms = TRANSACTION_TIMEOUTS_MS[(self.seed / 2) as usize % TRANSACTION_TIMEOUTS_MS.len()];
-        let mut open = BTreeMap::new();
-        for transaction in self.broker.open_transactions() {
-            let key = (transaction.producer.clone(), transaction.epoch);
-            let since = self.open_since.get(&key).copied().unwrap_or(self.wall_ms);
-            if transaction.outcome.is_none() && self.wall_ms - since > timeout_ms {
-                self.plan.lock().unwrap().count("transaction timeout");
-                self.broker.expire_transaction(&transaction.producer);
-            }
-            open.insert(key, since);
-        }
-        self.open_since = open;
-    }
-
-    /// Every shard's record says that time has passed to the end.
-    pub fn is_complete(&self) -> bool {
-        if !self.step.is_multiple_of(64) || !self.seems_complete() {
-            return false;
-        }
-        let mut clocks: BTreeMap<u32, i64> = BTreeMap::new();
-        for record in self.broker.committed_records(CHECKPOINTS) {
-            let TopicPartition { partition, .. } = record.at;
-            let key = Key::parse(record.record.key.as_deref().unwrap_or_default(), partition);
-            if key == Some(Key::Shard) {
-                let value = record.record.value.unwrap_or_default();
-                if let Ok(record) = decode::<ShardRecord>(&value) {
-                    clocks.insert(partition, record.clock_ms.unwrap_or(i64::MIN));
-                }
-            }
-        }
-        clocks.len() == PARTITIONS as usize && clocks.values().all(|clock| *clock >= self.until_ms)
-    }
-
-    /// A cheap look first: some worker's clock has come to the end.
-    fn seems_complete(&self) -> bool {
-        let workers = self.seats.iter().filter_map(|seat| seat.worker.as_ref());
-        let mut clocks = workers.flat_map(|worker| worker.status().shards).map(|shard| shard.clock_ms);
-        clocks.any(|clock| clock >= Some(self.until_ms))
-    }
-
     /// An account as some live worker has it.
-    pub fn account(&mut self, account: &str) -> Option<accountpulse::engine::AccountState> {
+    pub fn account(&mut self, account: &str) -> Option<AccountState> {
         self.seats.iter_mut().filter_map(|seat| seat.worker.as_mut()).find_map(|w| w.account(account))
     }
 
     fn note(&mut self, text: &str) {
-        let _ = writeln!(self.trace, "{:6} {:6} {text}", self.step, self.wall_ms - self.until_ms);
+        let wall_ms = self.now().wall_ms;
+        let _ = writeln!(self.trace, "{:6} {:6} {text}", self.step, wall_ms - self.until_ms);
     }
 
     fn describe(&self) -> String {
-        let status = self.seats.iter().map(|seat| seat.worker.as_ref().map(Worker::status));
-        let status: Vec<_> = status
-            .map(|status| {
-                status.map(|s| {
-                    let shards: Vec<_> =
-                        s.shards.iter().map(|s| (s.partition, s.commit, s.clock_ms, s.buffered)).collect();
-                    (s.phase, s.restored, shards)
-                })
-            })
-            .collect();
-        format!("{status:?}, open transactions {:?}", self.broker.open_transactions())
+        let workers = self.seats.iter().map(|seat| seat.worker.as_ref().map(Worker::status));
+        let brief = workers.map(|status| {
+            let status = status?;
+            let shards = status.shards.iter().map(|s| (s.partition, s.commit, s.clock_ms, s.buffered));
+            Some((status.phase, status.restored, shards.collect::<Vec<_>>()))
+        });
+        let brief: Vec<_> = brief.collect();
+        format!("{brief:?}, open transactions {:?}", self.broker.open_transactions())
     }
 }
 
@@ -395,17 +459,5 @@ impl Drop for World {
     fn drop(&mut self) {
         // The hook holds the broker and the broker the hook.
         self.broker.clear_hook();
-    }
-}
-
-fn append(broker: &SimBroker, history: &History) {
-    for (topic, partitions) in history.records.iter().enumerate() {
-        for (partition, records) in partitions.iter().enumerate() {
-            let at = TopicPartition { topic: TopicId(topic as u16), partition: partition as u32 };
-            for record in records {
-                broker.append(at, record.clone()).unwrap();
-            }
-            broker.close_input(at).unwrap();
-        }
     }
 }

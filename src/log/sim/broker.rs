@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::counts::SimCounts;
 use super::fault::{CallSite, Fault, Hook};
 use super::member::SimLog;
 use super::state::State;
@@ -90,6 +91,20 @@ impl SimBroker {
         *self.shared.hook.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> SimCounts {
+        let state = self.shared.state();
+        SimCounts {
+            overlapping_rebalances: state.group.overlapping,
+            incomplete_assignments: state.group.incomplete_assignments,
+            ..state.counts
+        }
+    }
+
     /// The id of the topic of that name.
     pub fn topic(&self, name: &str) -> Option<TopicId> {
         let state = self.shared.state();
@@ -128,6 +143,39 @@ impl SimBroker {
             }));
         }
         all
+    }
+
+    /// Shows every committed record of a topic to `visit`, as [`SimBroker::committed_records`]
+    /// without a copy. `visit` must not call the broker.
+    pub fn visit_committed(&self, topic: TopicId, mut visit: impl FnMut(TopicPartition, Offset, &SimRecord)) {
+        let mut state = self.shared.state();
+        let Some(found) = state.topic_mut(topic) else { return };
+        for (partition, held) in (0u32..).zip(&found.partitions) {
+            let at = TopicPartition { topic, partition };
+            held.committed().for_each(|(offset, record)| visit(at, offset, record));
+        }
+    }
+
+    /// What a committed reader that stands at `from` sees now, and where it stands then. A reader
+    /// that was overtaken by retention goes on at the start.
+    pub fn read_committed(
+        &self,
+        at: TopicPartition,
+        from: Offset,
+    ) -> Result<(Vec<(Offset, Arc<SimRecord>)>, Offset), LogError> {
+        let state = self.shared.state();
+        let partition = state.partition(at)?;
+        let out = partition.read(from.max(partition.watermarks().start), usize::MAX, usize::MAX);
+        Ok((out.records, out.position))
+    }
+
+    /// Keys of the records that the open transaction of a producer wrote to a topic.
+    pub fn open_keys(&self, producer: &str, topic: TopicId) -> Vec<Vec<u8>> {
+        let mut state = self.shared.state();
+        let Some(txn) = state.producers.get(producer).map(|producer| producer.txn) else { return Vec::new() };
+        let Some(found) = state.topic_mut(topic) else { return Vec::new() };
+        let open = found.partitions.iter().flat_map(|partition| partition.open_keys(txn));
+        open.map(<[u8]>::to_vec).collect()
     }
 
     /// Watermarks of a partition, whatever its state.
@@ -191,6 +239,11 @@ impl SimBroker {
         self.shared.state().late.len()
     }
 
+    /// Which of them is of this producer, if any.
+    pub fn late_request_of(&self, producer: &str) -> Option<usize> {
+        self.shared.state().late.iter().position(|late| late.producer == producer)
+    }
+
     /// Lets a late `EndTxn` arrive; `false` when it was refused or does not exist.
     pub fn deliver_late(&self, index: usize) -> bool {
         self.shared.state().deliver_late(index)
@@ -211,6 +264,19 @@ impl SimBroker {
         self.shared.state().group.rebalance();
     }
 
+    /// Says that some input topic lacks this partition number, or has it again. Whoever is assigned
+    /// it next is told.
+    pub fn set_complete(&self, partition: u32, complete: bool) {
+        let mut state = self.shared.state();
+        let changed = match complete {
+            true => state.group.incomplete.remove(&partition),
+            false => state.group.incomplete.insert(partition),
+        };
+        if changed {
+            state.group.rebalance();
+        }
+    }
+
     /// The generation of the newest completed rebalance.
     pub fn generation(&self) -> i64 {
         self.shared.state().group.generation
@@ -227,12 +293,13 @@ impl SimBroker {
     pub fn compact(&self, topic: TopicId, purge_tombstones: bool) -> usize {
         let mut state = self.shared.state();
         let Some(topic) = state.topic_mut(topic).filter(|topic| topic.compacted) else { return 0 };
-        topic.partitions.iter_mut().map(|partition| partition.compact(purge_tombstones)).sum()
-    }
-
-    /// Damages the newest committed record of `key`; `false` when there is none with a value.
-    pub fn rot(&self, at: TopicPartition, key: &[u8]) -> bool {
-        self.shared.state().partition_mut(at).is_ok_and(|partition| partition.rot(key))
+        let (mut removed, mut purged) = (0, 0);
+        for partition in &mut topic.partitions {
+            let went = partition.compact(purge_tombstones);
+            (removed, purged) = (removed + went.0, purged + went.1);
+        }
+        state.counts.tombstones_purged += purged;
+        removed
     }
 
     /// Takes the whole broker away, or brings it back.

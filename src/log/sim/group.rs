@@ -5,7 +5,7 @@
 //! its session expires, as on Kafka. The generation moves only when the rebalance completes, so a
 //! last commit during it is accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::log::GroupMetadata;
 
@@ -35,6 +35,7 @@ pub(super) enum Notice {
     Nothing,
     Assigned {
         partitions: Vec<u32>,
+        unusable: Vec<u32>,
         group: GroupMetadata,
     },
     Revoked,
@@ -51,6 +52,10 @@ pub(super) struct Group {
     joins: u64,
     rebalancing: bool,
     partitions: u32,
+    /// Numbers that some input topic lacks at present.
+    pub(super) incomplete: BTreeSet<u32>,
+    pub(super) overlapping: u64,
+    pub(super) incomplete_assignments: u64,
     members: BTreeMap<String, Member>,
 }
 
@@ -95,6 +100,7 @@ impl Group {
 
     /// Starts a rebalance.
     pub(super) fn rebalance(&mut self) {
+        self.overlapping += u64::from(self.rebalancing);
         self.rebalancing = !self.members.is_empty();
         for member in self.members.values_mut() {
             if member.stage == Stage::Assigned {
@@ -132,7 +138,10 @@ impl Group {
             Stage::Assigned => {
                 member.stage = Stage::Holding;
                 let group = GroupMetadata { generation, member: member.id.clone() };
-                Notice::Assigned { partitions: member.partitions.clone(), group }
+                let (unusable, partitions): (Vec<u32>, Vec<u32>) =
+                    member.partitions.iter().partition(|number| self.incomplete.contains(number));
+                self.incomplete_assignments += u64::from(!unusable.is_empty());
+                Notice::Assigned { partitions, unusable, group }
             }
             Stage::Holding if rebalancing => {
                 member.stage = Stage::Revoking;
@@ -152,10 +161,21 @@ impl Group {
         true
     }
 
+    /// The membership the client of that name has now; without one it names no member.
+    pub(super) fn membership(&self, name: &str, id: Option<&str>) -> GroupMetadata {
+        let member = self.members.get(name).filter(|member| id == Some(member.id.as_str()));
+        member.map_or_else(nobody, |member| GroupMetadata {
+            generation: self.generation,
+            member: member.id.clone(),
+        })
+    }
+
     /// Whether positions may be committed under this membership. Ownership of the partitions is
-    /// not checked, as the broker does not.
+    /// not checked, as the broker does not; who names no member is not checked at all.
     pub(super) fn check(&self, group: &GroupMetadata) -> Result<(), &'static str> {
-        if !self.members.values().any(|member| member.id == group.member) {
+        if *group == nobody() {
+            Ok(())
+        } else if !self.members.values().any(|member| member.id == group.member) {
             Err("UnknownMemberId")
         } else if group.generation != self.generation {
             Err("IllegalGeneration")
@@ -163,4 +183,9 @@ impl Group {
             Ok(())
         }
     }
+}
+
+/// What a client sends that is in no group.
+fn nobody() -> GroupMetadata {
+    GroupMetadata { generation: -1, member: String::new() }
 }

@@ -8,6 +8,7 @@ use super::batch::SimBatch;
 use super::broker::Shared;
 use super::fault::{Call, CallSite, Fault, Indefinite, crashed, unavailable};
 use super::group::Notice;
+use super::partition::Partition;
 use super::state::{Delivery, State, refused_error};
 use super::transaction::Refused;
 use crate::log::{
@@ -194,10 +195,10 @@ impl SimLog {
         self.member_id = Some(id);
         match notice {
             Notice::Nothing => Ok(None),
-            Notice::Assigned { partitions, group } => {
+            Notice::Assigned { partitions, unusable, group } => {
                 self.stop_reading();
                 self.holding = true;
-                Ok(Some(Polled::Assigned { partitions, unusable: Vec::new(), group }))
+                Ok(Some(Polled::Assigned { partitions, unusable, group }))
             }
             Notice::Revoked => Ok(Some(Polled::Revoked)),
             Notice::Replaced => {
@@ -349,7 +350,10 @@ impl Log for SimLog {
         if let Go::Later = self.enter(Call::ReadRange)? {
             return Err(unavailable("slow"));
         }
-        let (batch, position) = self.shared.state().read(at, from, NO_RECORD_LIMIT, max_bytes.max(1))?;
+        let mut state = self.shared.state();
+        let hides = state.partition(at).is_ok_and(Partition::hides_committed);
+        state.counts.committed_behind_open += u64::from(hides);
+        let (batch, position) = state.read(at, from, NO_RECORD_LIMIT, max_bytes.max(1))?;
         Ok(ReadRange { batch, position })
     }
 
@@ -416,7 +420,7 @@ impl Log for SimLog {
             // The client sends no request then, so nothing is fenced either.
             return Ok(());
         }
-        let checked = self.shared.state().group.check(group);
+        let checked = self.shared.state().check_group(group, &self.name, self.member_id.as_deref());
         if let Err(refusal) = checked {
             return Err(self.require_abort(refusal));
         }

@@ -16,18 +16,22 @@
 //! What is imitated: read-committed reads that stop at the last stable offset; markers that take
 //! an offset; producer epochs; the two phases of ending a transaction, so that positions and
 //! partitions become visible at different moments; positions fenced by generation and member but
-//! *not* by ownership; an old request that ends a newer transaction; eager range assignment with
-//! static members; retention and compaction at any time.
+//! *not* by ownership, and not at all for a client that names no member; an old request that ends
+//! a newer transaction; eager range assignment with static members; partition numbers that some
+//! input topic lacks; retention and compaction at any time.
 //!
 //! This room must not read a clock, sleep, or use randomness that is not seeded: time-outs are
 //! actions of the test ([`SimBroker::expire_transaction`], [`SimBroker::expire_session`]).
 //!
 //! To add a fault: a variant of [`Fault`], its meaning in `member.rs`, a test in `tests.rs`. To
 //! add broker behaviour: put it beside the state it touches (`partition`, `transaction`,
-//! `group`) and expose the scheduler's choice on [`SimBroker`].
+//! `group`), expose the scheduler's choice on [`SimBroker`] and, if a test must know that it
+//! happened, count it in [`SimCounts`].
 
 mod batch;
 mod broker;
+mod counts;
+mod damage;
 mod fault;
 mod group;
 mod member;
@@ -40,6 +44,7 @@ mod tests;
 
 pub use batch::{SimBatch, SimRecord};
 pub use broker::{CommittedRecord, OpenTransaction, PendingMarker, SimBroker};
+pub use counts::SimCounts;
 pub use fault::{Call, CallSite, Fault, Hook, Indefinite};
 pub use member::SimLog;
 pub use transaction::MarkerTarget;
@@ -77,6 +82,18 @@ pub struct SimOptions {
     /// Whether the markers of an ended transaction are delivered at once. When not, the test
     /// delivers them one by one with [`SimBroker::deliver_marker`].
     pub auto_markers: bool,
+    /// A part of the contract that is not kept, to show that a worker needs it.
+    pub weakness: Option<Weakness>,
+}
+
+/// A part of the contract that a client may do without by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// `committed` answers although a transaction with such positions has no outcome yet.
+    UnstablePositions,
+    /// Positions are sent under the membership the client has at that moment instead of the one
+    /// that was handed in. A client that was put out of the group has none.
+    FreshMembership,
 }
 
 impl SimOptions {
@@ -88,6 +105,7 @@ impl SimOptions {
             poll_records: DEFAULT_POLL_RECORDS,
             buffer_records: DEFAULT_BUFFER_RECORDS,
             auto_markers: true,
+            weakness: None,
         }
     }
 }

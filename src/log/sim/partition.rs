@@ -72,6 +72,13 @@ impl Partition {
         self.end += 1;
     }
 
+    /// Whether committed records lie behind an open transaction, where no committed reader sees them.
+    pub(super) fn hides_committed(&self) -> bool {
+        let stable = self.stable();
+        let behind = self.entries.range(self.index_of(stable)..);
+        stable < self.end && { behind }.any(|entry| entry.visibility == Visibility::Committed)
+    }
+
     /// The last stable offset: nothing from here on may be read committed.
     pub(super) fn stable(&self) -> Offset {
         self.open.values().copied().min().unwrap_or(self.end)
@@ -124,8 +131,9 @@ impl Partition {
     }
 
     /// Compaction below the last stable offset: aborted records and all but the newest committed
-    /// one per key go; so do the newest ones that are tombstones if `purge_tombstones`.
-    pub(super) fn compact(&mut self, purge_tombstones: bool) -> usize {
+    /// one per key go; so do the newest ones that are tombstones if `purge_tombstones`. Answers how
+    /// many records went, and how many of them were such tombstones.
+    pub(super) fn compact(&mut self, purge_tombstones: bool) -> (usize, u64) {
         let stable = self.stable();
         let mut newest: HashMap<Vec<u8>, Offset> = HashMap::new();
         for (offset, record) in self.committed() {
@@ -134,6 +142,7 @@ impl Partition {
             }
         }
         let before = self.entries.len();
+        let mut purged = 0;
         self.entries.retain(|entry| {
             if entry.offset >= stable {
                 return true;
@@ -142,23 +151,35 @@ impl Partition {
                 return false;
             }
             let Some(key) = &entry.record.key else { return true };
-            newest.get(key) == Some(&entry.offset) && !(purge_tombstones && entry.record.value.is_none())
+            let newest = newest.get(key) == Some(&entry.offset);
+            let purge = newest && purge_tombstones && entry.record.value.is_none();
+            purged += u64::from(purge);
+            newest && !purge
+        });
+        (before - self.entries.len(), purged)
+    }
+
+    /// The newest committed record of `key`.
+    pub(super) fn newest_committed(&mut self, key: &[u8]) -> Option<&mut Arc<SimRecord>> {
+        let mut newest = self.entries.iter_mut().rev();
+        let newest = newest.find(|entry| {
+            entry.visibility == Visibility::Committed && entry.record.key.as_deref() == Some(key)
+        });
+        newest.map(|entry| &mut entry.record)
+    }
+
+    /// Takes every committed record of `key` out, as a lost segment would.
+    pub(super) fn lose(&mut self, key: &[u8]) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|entry| {
+            entry.visibility != Visibility::Committed || entry.record.key.as_deref() != Some(key)
         });
         before - self.entries.len()
     }
 
-    /// Flips the bytes of the newest committed record of `key`, as a bad disk would.
-    pub(super) fn rot(&mut self, key: &[u8]) -> bool {
-        let newest = self.entries.iter_mut().rev().find(|entry| {
-            entry.visibility == Visibility::Committed && entry.record.key.as_deref() == Some(key)
-        });
-        let Some(entry) = newest else { return false };
-        let mut record = SimRecord::clone(&entry.record);
-        let Some(value) = record.value.as_mut().filter(|value| !value.is_empty()) else { return false };
-        for byte in value.iter_mut() {
-            *byte ^= 0xA5;
-        }
-        entry.record = Arc::new(record);
-        true
+    /// Keys of the records that this open transaction wrote here.
+    pub(super) fn open_keys(&self, txn: TxnId) -> impl Iterator<Item = &[u8]> {
+        let open = self.entries.iter().filter(move |entry| entry.visibility == Visibility::Open(txn));
+        open.filter_map(|entry| entry.record.key.as_deref())
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::SimOptions;
 use super::batch::{SimBatch, SimRecord};
+use super::counts::SimCounts;
 use super::fault::unavailable;
 use super::group::Group;
 use super::partition::{Partition, ReadOut};
 use super::transaction::{MarkerTarget, Producer, Refused, Stage, TxnId};
-use crate::log::{CommittedPosition, LogError, Offset, OutRecord, TopicId, TopicPartition};
+use super::{SimOptions, Weakness};
+use crate::log::{CommittedPosition, GroupMetadata, LogError, Offset, OutRecord, TopicId, TopicPartition};
 
 pub(super) struct Topic {
     pub(super) name: String,
@@ -20,8 +21,9 @@ pub(super) struct Topic {
 /// An `EndTxn` that is still on its way.
 #[derive(Debug)]
 pub(super) struct LateEnd {
-    producer: String,
+    pub(super) producer: String,
     epoch: u64,
+    txn: TxnId,
     commit: bool,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct State {
     pub(super) poll_records: usize,
     pub(super) buffer_records: usize,
     pub(super) calls: u64,
+    pub(super) counts: SimCounts,
+    pub(super) weakness: Option<Weakness>,
     random: Option<u64>,
     txns: TxnId,
 }
@@ -68,6 +72,8 @@ impl State {
             poll_records: options.poll_records.max(1),
             buffer_records: options.buffer_records.max(1),
             calls: 0,
+            counts: SimCounts::default(),
+            weakness: options.weakness,
             random: options.seed,
             txns: 0,
         }
@@ -132,6 +138,21 @@ impl State {
         Ok((SimBatch { records }, position))
     }
 
+    /// Whether a member may commit positions under `group`.
+    pub(super) fn check_group(
+        &mut self,
+        group: &GroupMetadata,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<(), &'static str> {
+        let checked = match self.weakness {
+            Some(Weakness::FreshMembership) => self.group.check(&self.group.membership(name, id)),
+            _ => self.group.check(group),
+        };
+        self.counts.stale_generations += u64::from(checked.is_err());
+        checked
+    }
+
     /// A new epoch for the producer; `None` while its predecessor's transaction is being ended.
     pub(super) fn init(&mut self, name: &str) -> Option<u64> {
         let epoch = self.producers.entry(name.to_owned()).or_insert_with(Producer::new).init();
@@ -187,7 +208,9 @@ impl State {
     fn enter(&mut self, name: &str, epoch: u64, target: MarkerTarget) -> Result<TxnId, Refused> {
         let fresh = self.txns + 1;
         let producer = self.producers.get_mut(name).ok_or(Refused::Fenced)?;
-        let txn = producer.enter(epoch, target, fresh)?;
+        let entered = producer.enter(epoch, target, fresh);
+        self.counts.fenced += u64::from(entered == Err(Refused::Fenced));
+        let txn = entered?;
         self.txns = self.txns.max(txn);
         Ok(txn)
     }
@@ -195,13 +218,15 @@ impl State {
     /// Serves an `EndTxn`.
     pub(super) fn end(&mut self, name: &str, epoch: u64, commit: bool) -> Result<(), Refused> {
         let ended = self.producers.get_mut(name).ok_or(Refused::Fenced)?.end(epoch, commit);
+        self.counts.fenced += u64::from(ended == Err(Refused::Fenced));
         self.settle();
         ended
     }
 
     /// Keeps an `EndTxn` for later.
     pub(super) fn delay_end(&mut self, name: &str, epoch: u64, commit: bool) {
-        self.late.push(LateEnd { producer: name.to_owned(), epoch, commit });
+        let txn = self.producers.get(name).map_or(0, |producer| producer.txn);
+        self.late.push(LateEnd { producer: name.to_owned(), epoch, txn, commit });
     }
 
     /// Lets the delayed `EndTxn` at `index` arrive. Whether it changed anything nobody hears.
@@ -210,6 +235,9 @@ impl State {
             return false;
         }
         let late = self.late.remove(index);
+        let meets = self.producers.get(&late.producer);
+        let next = meets.is_some_and(|p| p.stage == Stage::Open && p.txn != late.txn);
+        self.counts.late_into_next += u64::from(next);
         self.end(&late.producer, late.epoch, late.commit).is_ok()
     }
 
@@ -272,11 +300,13 @@ impl State {
 
     /// Stable positions; `None` while a transaction that carries one of them has no outcome.
     pub(super) fn stable_positions(
-        &self,
+        &mut self,
         wanted: &[TopicPartition],
     ) -> Option<Vec<Option<CommittedPosition>>> {
         let mut undecided = self.producers.values().flat_map(|producer| &producer.positions);
-        if undecided.any(|(at, _)| wanted.contains(at)) {
+        let stable = self.weakness != Some(Weakness::UnstablePositions);
+        if stable && undecided.any(|(at, _)| wanted.contains(at)) {
+            self.counts.pending_positions += 1;
             return None;
         }
         Some(wanted.iter().map(|at| self.positions.get(at).cloned()).collect())

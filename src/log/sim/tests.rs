@@ -246,6 +246,75 @@ fn compaction_keeps_the_newest_committed_record_and_stays_below_the_stable_offse
 }
 
 #[test]
+fn damage_is_a_flipped_a_short_and_a_missing_value() {
+    let broker = broker();
+    let mut a = start(&broker, "a");
+    put(&mut a, &[record(at(STATE, 0), "k", "older"), record(at(STATE, 0), "k", "newest")]);
+    a.commit().unwrap();
+    assert!(broker.tear(at(STATE, 0), b"k"));
+    assert_eq!(values(&broker, STATE), ["older", "new"]);
+    assert!(broker.lose(at(STATE, 0), b"k") && !broker.lose(at(STATE, 0), b"k"));
+    assert!(values(&broker, STATE).is_empty() && !broker.rot(at(STATE, 0), b"k"));
+}
+
+#[test]
+fn who_names_no_member_is_not_fenced_and_a_stale_generation_is_counted() {
+    let positions = [(at(IN, 0), position(1, "1"))];
+    let send = |weakness| {
+        let broker = broker_with(|options| options.weakness = weakness);
+        let mut a = start(&broker, "a");
+        let (_, group) = assigned(&mut a);
+        broker.expire_session("a");
+        a.begin().unwrap();
+        let refused = a.send_offsets(&positions, &group).is_err();
+        (broker, a, refused)
+    };
+    let (broker, mut a, refused) = send(None);
+    assert!(refused);
+    assert_eq!(broker.counts().stale_generations, 1);
+    a.abort().unwrap();
+    a.begin().unwrap();
+    a.send_offsets(&positions, &GroupMetadata { generation: -1, member: String::new() }).unwrap();
+    let (_, _, refused) = send(Some(Weakness::FreshMembership));
+    assert!(!refused, "a client that was put out names no member");
+}
+
+#[test]
+fn a_number_that_an_input_lacks_is_handed_out_as_unusable() {
+    let broker = broker();
+    let mut a = start(&broker, "a");
+    assigned(&mut a);
+    broker.set_complete(1, false);
+    assert!(matches!(poll(&mut a), Polled::Revoked));
+    a.unassign().unwrap();
+    match poll(&mut a) {
+        Polled::Assigned { partitions, unusable, .. } => {
+            assert_eq!((partitions, unusable), (vec![0], vec![1]));
+        }
+        other => panic!("not assigned: {other:?}"),
+    }
+    broker.set_complete(1, true);
+    assert!(matches!(poll(&mut a), Polled::Revoked));
+    a.unassign().unwrap();
+    assert_eq!(assigned(&mut a).0, [0, 1]);
+    assert_eq!(broker.counts().incomplete_assignments, 1);
+}
+
+#[test]
+fn unstable_positions_are_told_before_their_outcome() {
+    let broker = broker_with(|options| {
+        options.auto_markers = false;
+        options.weakness = Some(Weakness::UnstablePositions);
+    });
+    let mut a = start(&broker, "a");
+    let (_, group) = assigned(&mut a);
+    put(&mut a, &[]);
+    a.send_offsets(&[(at(IN, 0), position(5, "1"))], &group).unwrap();
+    a.commit().unwrap();
+    assert_eq!(a.committed(&[at(IN, 0)]).unwrap(), Committed::Positions(vec![None]));
+}
+
+#[test]
 fn slowness_is_told_in_each_calls_own_way() {
     let broker = broker();
     let mut a = start(&broker, "a");

@@ -64,6 +64,7 @@ use super::RebuildReason;
 use super::counts::WorkerCounts;
 use super::format::{StateIdentity, parse_number};
 use super::owned::OwnedShard;
+use super::planted::Break;
 use super::settings::WorkerSettings;
 use crate::engine::EngineConfig;
 use crate::engine::event::Intake;
@@ -186,13 +187,15 @@ impl<B: RecordBatch> Restore<B> {
                 return Ok(RestoreStep::Again);
             }
             Ok(Moved::Finished) => {
-                self.counts.restore_ms += context.wall_ms.saturating_sub(self.began_ms);
+                self.counts.restore_ms += context.wall_ms.saturating_sub(self.began_ms).max(0);
                 return Ok(RestoreStep::Finished);
             }
             Ok(Moved::Not(stall)) => stall,
             Err(LogError::Unavailable { .. }) => Stall::Log,
             Err(error) => return Err(RebuildReason::Log(error)),
         };
+        // A wall clock that was set back must not lengthen the wait by as much.
+        self.progress_ms = self.progress_ms.min(context.wall_ms);
         let waited_ms = context.wall_ms.saturating_sub(self.progress_ms);
         if waited_ms > context.settings.sweep_after_ms && stall != Stall::Log && !self.swept {
             self.swept = true;
@@ -250,7 +253,7 @@ impl<B: RecordBatch> Restore<B> {
             self.unknown.remove(&partition);
             let parked = self.parked.remove(&partition);
             match (parked, &standing) {
-                (Some(mut owned), Ok(standing)) if same_state(&owned, standing) => {
+                (Some(mut owned), Ok(standing)) if same_state(&owned, standing, context.settings) => {
                     owned.lanes.iter_mut().for_each(super::owned::Lane::rewind);
                     self.counts.reused += 1;
                     self.done.insert(partition, owned);
@@ -305,7 +308,9 @@ impl<B: RecordBatch> Restore<B> {
         let Some(now) = standings(log, context.settings, &[partition])? else {
             return Ok(Moved::Not(Stall::Positions));
         };
+        let at_once = context.settings.breaks(Break::RefuseAtOnce);
         let same = now.get(&partition).is_none_or(|now| match now {
+            _ if at_once => true,
             Ok(now) => now.number == standing.number,
             Err(again) => *again == refusal,
         });
@@ -359,7 +364,11 @@ enum Moved {
 
 /// Parked state is the state of the last commit if nobody has committed since. Positions would
 /// not do: a commit that only deadlines caused does not move them.
-fn same_state<B: RecordBatch>(owned: &OwnedShard<B>, standing: &Standing) -> bool {
+fn same_state<B: RecordBatch>(owned: &OwnedShard<B>, standing: &Standing, settings: &WorkerSettings) -> bool {
+    if settings.breaks(Break::ParkedByPosition) {
+        let ours = owned.committed.iter().map(|position| Some(*position));
+        return ours.eq(standing.positions.iter().copied());
+    }
     owned.commit == standing.number.unwrap_or(0)
 }
 

@@ -11,7 +11,8 @@ use crate::engine::PageId;
 use crate::log::{Offset, Watermarks};
 use crate::worker::format::{Marker, MarkerEntry, ShardRecord, Slot, StateIdentity};
 use crate::worker::judge::{Judgement, judge, newest_marker};
-use crate::worker::settings::{Break, WorkerSettings};
+use crate::worker::planted::Break;
+use crate::worker::settings::WorkerSettings;
 
 /// Why a shard is not taken up. Each names what is missing and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,9 +182,13 @@ pub(super) fn plan(
     }
     let marker = newest_marker(view.markers[0].as_ref(), view.markers[1].as_ref());
     let marker = marker.ok_or(RestoreRefusal::MarkerMissing { partition })?.clone();
-    let fell_back = match judge(&marker, &view.best_copies()) {
+    let mut best = view.best_copies();
+    if settings.breaks(Break::NumberOnly) {
+        best.values_mut().for_each(|copy| copy.digest = 0);
+    }
+    let fell_back = match judge(&marker, &best) {
         Judgement::This => false,
-        _ if settings.breaks(Break::MissingIsEmpty) => false,
+        _ if settings.breaks(Break::MissingIsEmpty) || settings.breaks(Break::OlderCopy) => false,
         Judgement::Previous => true,
         Judgement::Missing { page, have, listed } => {
             return Err(RestoreRefusal::PageMissing { partition, page: page.0, have, listed });

@@ -14,7 +14,7 @@ use super::plan::{Ends, Load, Plan, RestoreRefusal, Standing, plan};
 use super::view::CheckpointView;
 use super::{RestoreContext, Stall};
 use crate::engine::partition::{PageId, bucket_of};
-use crate::engine::{Shard, ShardId};
+use crate::engine::{Input, Shard, ShardId};
 use crate::log::{Log, LogError, Offset, RecordBatch, TopicPartition, Watermarks};
 use crate::worker::apply::{decode, input_of};
 use crate::worker::counts::WorkerCounts;
@@ -22,8 +22,8 @@ use crate::worker::dead_letter::{Stage as RefusedAt, dead_letter};
 use crate::worker::format::{Slot, unpack_page};
 use crate::worker::output::HEADER_DECISIONS;
 use crate::worker::owned::{HeadersAt, Lane, OwnedShard};
+use crate::worker::planted::Break;
 use crate::worker::rounds::Rounds;
-use crate::worker::settings::Break;
 
 /// What a step came to.
 pub(super) enum ShardStep<B> {
@@ -69,7 +69,7 @@ impl ShardRestore {
             standing,
             stage: Stage::Ends(Vec::new()),
             ends: None,
-            view: CheckpointView::default(),
+            view: CheckpointView::new(context.settings.planted),
             load: None,
             unusable: Vec::new(),
             shard: new_shard(partition, context),
@@ -164,7 +164,7 @@ impl ShardRestore {
                 self.view.push(self.partition, key, record.value);
             }
         }
-        if read.position == position && context.settings.breaks(Break::EndsAtStable) {
+        if read.position == position && context.settings.breaks(Break::CheckpointAtStable) {
             self.stage = Stage::Checkpoint(end);
             return Ok(ShardStep::Progress);
         }
@@ -228,7 +228,7 @@ impl ShardRestore {
                 return ShardStep::Refused(RestoreRefusal::PageUnusable { partition, page, detail });
             }
             self.unusable.push((page, slot));
-            self.view = CheckpointView::default();
+            self.view = CheckpointView::new(context.settings.planted);
             self.shard = new_shard(self.partition, context);
             self.stage = Stage::Checkpoint(self.ends.as_ref().map_or(0, |ends| ends.checkpoint.start));
             return ShardStep::Progress;
@@ -288,7 +288,11 @@ impl ShardRestore {
         let headers = HeadersAt { batch, index };
         match decode(context.intake, context.settings, input, &record, &headers) {
             // What the engine refused then (a limit), it refuses again; its letter is written.
-            Ok(event) => drop(self.shard.replay_fact(input_of(input), &event)),
+            Ok(event) => {
+                let forgets = context.settings.breaks(Break::FilterForgotten);
+                let number = if forgets { Input(u16::MAX) } else { input_of(context.settings, input) };
+                drop(self.shard.replay_fact(number, &event));
+            }
             Err(refusal) if context.settings.breaks(Break::DeadLettersInReplay) => {
                 let topic = &context.settings.inputs[input];
                 let stage = RefusedAt::Decode;
@@ -313,7 +317,8 @@ impl ShardRestore {
     ) -> Result<ShardStep<L::Batch>, LogError> {
         self.stage = Stage::Journal(position);
         let end = self.ends.as_ref().map_or(0, |ends| ends.scores.end);
-        if position >= end || context.settings.breaks(Break::NoJournal) {
+        let unread = [Break::NoJournal, Break::DecisionsRecomputed];
+        if position >= end || unread.into_iter().any(|which| context.settings.breaks(which)) {
             self.stage = Stage::Finish;
             return Ok(ShardStep::Progress);
         }
@@ -329,7 +334,7 @@ impl ShardRestore {
                 }));
             }
         }
-        if read.position == position && context.settings.breaks(Break::EndsAtStable) {
+        if read.position == position && context.settings.breaks(Break::JournalAtStable) {
             self.stage = Stage::Finish;
             return Ok(ShardStep::Progress);
         }
@@ -435,6 +440,12 @@ fn restored<B: RecordBatch>(
         shard.page_covered(*page, pair.covered());
     }
     shard.finish_restore(load.record.clock_ms);
+    if context.settings.breaks(Break::DecisionsRecomputed) {
+        drop(shard.audit());
+    }
+    if context.settings.breaks(Break::DueForgotten) {
+        drop(shard.drain_all());
+    }
     let changed = load.record.config_version != context.config_version;
     if changed || !load.record.evaluated {
         // Once, under the new epoch; what comes out goes with the next commits, as much as each can

@@ -11,6 +11,7 @@ use crate::engine::PageId;
 use crate::log::Offset;
 use crate::worker::format::{self, Key, Marker, ShardRecord, Slot};
 use crate::worker::judge::Candidate;
+use crate::worker::planted::{Break, Planted};
 use crate::worker::rounds::{Copies, CopyInfo};
 
 /// One readable part of a page copy.
@@ -64,11 +65,17 @@ pub(super) struct CheckpointView {
     pub markers: [Option<Marker>; 2],
     parts: BTreeMap<(PageId, Slot, u16), Part>,
     pages: BTreeMap<PageId, [Option<PageCopy>; 2]>,
+    planted: Planted,
     /// Keys of this shard were seen, readable or not.
     pub has_records: bool,
 }
 
 impl CheckpointView {
+    /// A view that has seen nothing yet.
+    pub fn new(planted: Planted) -> Self {
+        CheckpointView { planted, ..CheckpointView::default() }
+    }
+
     /// Takes the next record of the partition, in offset order.
     pub fn push(&mut self, partition: u32, key: &[u8], value: Option<&[u8]>) {
         let Some(key) = Key::parse(key, partition) else { return };
@@ -85,7 +92,9 @@ impl CheckpointView {
 
     fn push_part(&mut self, partition: u32, key: (PageId, Slot, u16), value: Option<&[u8]>) {
         let Some(value) = value else {
-            self.parts.remove(&key);
+            if !self.planted.is(Break::TombstoneIgnored) {
+                self.parts.remove(&key);
+            }
             return;
         };
         let read = format::decode_page_part(value).ok().filter(|(header, _)| {
@@ -110,7 +119,7 @@ impl CheckpointView {
             groups.entry((page, slot)).or_default().push(part);
         }
         for ((page, slot), parts) in groups {
-            self.pages.entry(page).or_default()[slot.index()] = join(parts);
+            self.pages.entry(page).or_default()[slot.index()] = join(parts, self.planted);
         }
     }
 
@@ -118,6 +127,9 @@ impl CheckpointView {
     pub fn best(&self, page: PageId) -> Option<(Slot, &PageCopy)> {
         let pair = self.pages.get(&page)?;
         let readable = Slot::BOTH.into_iter().filter_map(|slot| Some((slot, pair[slot.index()].as_ref()?)));
+        if self.planted.is(Break::OlderCopy) {
+            return { readable }.min_by_key(|(_, copy)| copy.commit);
+        }
         readable.max_by_key(|(slot, copy)| (copy.commit, std::cmp::Reverse(*slot)))
     }
 
@@ -158,9 +170,12 @@ fn read_marker(partition: u32, value: Option<&[u8]>) -> Option<Marker> {
 }
 
 /// Parts 0 to n−1 of one commit; surplus parts of an older copy are ignored.
-fn join(parts: Vec<Part>) -> Option<PageCopy> {
+fn join(parts: Vec<Part>, planted: Planted) -> Option<PageCopy> {
     let first = parts.first().filter(|part| part.header.part == 0)?;
-    let (commit, count) = (first.header.commit, first.header.parts);
+    let (commit, mut count) = (first.header.commit, first.header.parts);
+    if planted.is(Break::TombstoneIgnored) {
+        count = u16::try_from(parts.len()).unwrap_or(u16::MAX);
+    }
     let head = first.header.clone();
     let mut packed = Vec::new();
     let mut hidden = false;

@@ -2,6 +2,7 @@
 
 use crate::engine::PageId;
 use crate::worker::format::{Marker, Slot};
+use crate::worker::planted::Planted;
 use crate::worker::rounds::{Copies, CopyInfo, Rounds, WrittenPage};
 
 const ROUND_MS: i64 = 30;
@@ -12,7 +13,7 @@ fn info(commit: u64, digest: u64) -> CopyInfo {
 
 /// A shard past its first commit.
 fn begun() -> Rounds {
-    let mut rounds = Rounds::fresh(0, 0, ROUND_MS, None);
+    let mut rounds = Rounds::fresh(0, 0, ROUND_MS, Planted::default());
     assert!(rounds.lacks_marker());
     let first = rounds.first_marker(vec![0], 0);
     assert_eq!(rounds.marker_slot(&first), Slot::Zero);
@@ -33,18 +34,28 @@ fn write(rounds: &mut Rounds, number: u64, digest: u64) -> (WrittenPage, Option<
 fn a_page_stays_due_until_both_copies_hold_its_last_change() {
     let mut rounds = begun();
     rounds.mark_due([PageId(4)]);
-    assert!(!rounds.may_begin(ROUND_MS - 1, &[0]));
-    assert!(rounds.may_begin(ROUND_MS, &[0]));
+    assert!(!rounds.may_begin(ROUND_MS - 1, ROUND_MS, &[0]));
+    assert!(rounds.may_begin(ROUND_MS, ROUND_MS, &[0]));
     rounds.begin(ROUND_MS, ROUND_MS, vec![5], 1);
     let (page, marker) = write(&mut rounds, 2, 77);
     assert_eq!((page.slot, marker.map(|m| m.round)), (Slot::Zero, Some(1)));
 
-    assert!(rounds.may_begin(2 * ROUND_MS, &[5]), "the other copy lacks the change");
+    assert!(rounds.may_begin(2 * ROUND_MS, ROUND_MS, &[5]), "the other copy lacks the change");
     rounds.begin(2 * ROUND_MS, ROUND_MS, vec![5], 1);
     let (page, marker) = write(&mut rounds, 3, 77);
     assert_eq!((page.slot, marker.map(|m| m.round)), (Slot::One, Some(2)));
-    assert!(!rounds.may_begin(9 * ROUND_MS, &[5]), "nothing is due and nothing moved");
-    assert!(rounds.may_begin(9 * ROUND_MS, &[6]), "a later start is worth a marker");
+    assert!(!rounds.may_begin(9 * ROUND_MS, ROUND_MS, &[5]), "nothing is due and nothing moved");
+    assert!(rounds.may_begin(9 * ROUND_MS, ROUND_MS, &[6]), "a later start is worth a marker");
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_does_not_postpone_the_next_round() {
+    let mut rounds = begun();
+    rounds.mark_due([PageId(4)]);
+    rounds.begin(1_000_000, ROUND_MS, vec![5], 1);
+    write(&mut rounds, 2, 77);
+    assert!(!rounds.may_begin(1_000_000, ROUND_MS, &[6]), "the clock stood");
+    assert!(rounds.may_begin(5, ROUND_MS, &[6]), "the clock was set back");
 }
 
 #[test]
@@ -75,7 +86,7 @@ fn a_round_closes_only_when_every_page_due_at_its_start_is_written() {
     assert_eq!(page.page, PageId(2));
     assert!(marker.is_some());
     assert!(!rounds.is_writing());
-    assert!(rounds.may_begin(ROUND_MS, &[5]));
+    assert!(rounds.may_begin(ROUND_MS, ROUND_MS, &[5]));
 }
 
 #[test]
@@ -85,7 +96,7 @@ fn a_write_replaces_the_copy_that_is_not_the_best_readable() {
     let check = |pair: Copies, expect: Slot| {
         let marker = begun().first_marker(vec![0], 0);
         let all = [(PageId(3), pair)].into_iter().collect();
-        let mut rounds = Rounds::restored(marker, all, false, 0, None);
+        let mut rounds = Rounds::restored(marker, all, false, 0, Planted::default());
         rounds.begin(0, ROUND_MS, vec![0], 0);
         assert_eq!(rounds.next_page(None), Some((PageId(3), expect)));
     };
@@ -108,7 +119,7 @@ fn after_a_fallback_the_older_entry_is_repeated_once() {
     let last = markers.pop().unwrap();
     let older = last.previous.clone();
     let all = [(PageId(4), Copies::new(Some(info(3, 3)), None))].into_iter().collect();
-    let mut rounds = Rounds::restored(last.clone(), all, true, 0, None);
+    let mut rounds = Rounds::restored(last.clone(), all, true, 0, Planted::default());
     rounds.mark_due([PageId(4)]);
     rounds.begin(0, ROUND_MS, vec![9], 9);
     let (_, marker) = write(&mut rounds, 5, 5);

@@ -1,0 +1,94 @@
+//! The harness is worth something only if it finds what is really broken: every part of the
+//! protocol, left out one at a time, is noticed within [`BREAK_SEEDS`] seeds.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use accountpulse::log::sim::Weakness;
+use accountpulse::worker::Break;
+
+use super::setup::Bug;
+use super::{in_parallel, run};
+
+/// Seeds tried for each bug, at most: the first that finds it ends the search.
+const BREAK_SEEDS: u64 = 2_000;
+/// Picks one bug for `one_seed`.
+pub const BUG_VARIABLE: &str = "ACCOUNTPULSE_SIM_BUG";
+
+pub const BUGS: [Bug; 34] = [
+    Bug::Worker(Break::FilterAcrossInputs),
+    Bug::Worker(Break::NewerJournalOnFallback),
+    Bug::Worker(Break::DecisionsAreClean),
+    Bug::Worker(Break::RestoreIsClean),
+    Bug::Worker(Break::ClockAsFrontier),
+    Bug::Worker(Break::EffectsNextCommit),
+    Bug::Worker(Break::DueForgotten),
+    Bug::Worker(Break::NoMembership),
+    Bug::Client(Weakness::FreshMembership),
+    Bug::Worker(Break::DeadLettersInReplay),
+    Bug::Worker(Break::ParkedByPosition),
+    Bug::Client(Weakness::UnstablePositions),
+    Bug::Worker(Break::WriteOnce),
+    Bug::Worker(Break::NumberOnly),
+    Bug::Worker(Break::ForgetOlderEntry),
+    Bug::Worker(Break::OverwriteBest),
+    Bug::Worker(Break::OneMarkerKey),
+    Bug::Worker(Break::RefuseAtOnce),
+    Bug::Worker(Break::PositionsOnlyWhenMoved),
+    Bug::Worker(Break::CheckpointAtStable),
+    Bug::Worker(Break::JournalAtStable),
+    Bug::Worker(Break::MissingIsEmpty),
+    Bug::Worker(Break::OffsetsBeforeState),
+    Bug::Worker(Break::UnclearIsCommitted),
+    Bug::Worker(Break::UnclearIsRepeated),
+    Bug::Worker(Break::TombstoneIgnored),
+    Bug::Worker(Break::TimerTwice),
+    Bug::Worker(Break::FilterForgotten),
+    Bug::Worker(Break::OlderCopy),
+    Bug::Worker(Break::RevokeWithoutCommit),
+    Bug::Worker(Break::IdlePositionLeftOut),
+    Bug::Worker(Break::NoJournal),
+    Bug::Worker(Break::DecisionsRecomputed),
+    Bug::Worker(Break::MarkerAtEnd),
+];
+
+/// The bug of that name.
+pub fn bug_named(name: &str) -> Option<Bug> {
+    BUGS.into_iter().find(|bug| self::name(*bug) == name)
+}
+
+fn name(bug: Bug) -> String {
+    match bug {
+        Bug::Worker(which) => format!("{which:?}"),
+        Bug::Client(which) => format!("{which:?}"),
+    }
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    let mut unseen = Vec::new();
+    for bug in BUGS {
+        let found: Mutex<Option<(u64, String)>> = Mutex::new(None);
+        let tried = AtomicU64::new(0);
+        in_parallel(BREAK_SEEDS, |seed| {
+            tried.fetch_add(1, Ordering::Relaxed);
+            let Err(error) = run(seed, Some(bug)).result else { return true };
+            let mut found = found.lock().unwrap();
+            if found.as_ref().is_none_or(|(known, _)| seed < *known) {
+                *found = Some((seed, error));
+            }
+            false
+        });
+        match found.into_inner().unwrap() {
+            Some((seed, error)) => {
+                let error: String = error.chars().take(140).collect();
+                println!("{:24} seed {seed:4}: {error}", name(bug));
+            }
+            None => {
+                println!("{:24} not found", name(bug));
+                unseen.push(name(bug));
+            }
+        }
+    }
+    assert!(unseen.is_empty(), "not found within {BREAK_SEEDS} seeds: {unseen:?}");
+}
