@@ -23,7 +23,7 @@ mod conformance;
 mod dead_owner;
 #[path = "kafka/exactly_once.rs"]
 mod exactly_once;
-#[path = "kafka/fleet.rs"]
+#[path = "support/fleet.rs"]
 mod fleet;
 #[path = "kafka/member.rs"]
 mod member;

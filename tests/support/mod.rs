@@ -4,14 +4,17 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+pub mod lines;
 pub mod oracle;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use accountpulse::app::instance::Instance;
 use accountpulse::simulate::{Company, CompanyOptions, SimEvent};
+use lines::Lines;
 
 /// Requests before a test gives up to wait; each takes about a millisecond or more.
 const TRIES: usize = 60_000;
@@ -44,6 +47,8 @@ pub struct Process {
     pub child: Child,
     pub data: PathBuf,
     pub url: String,
+    /// What it said on standard error.
+    pub lines: Arc<Lines>,
 }
 
 impl Process {
@@ -54,19 +59,13 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
-        loop {
-            match lines.next() {
-                Some(Ok(line)) if line.contains("accountpulse runs") => break,
-                Some(Ok(line)) => said.push(line),
-                _ => panic!("the instance did not start: {said:#?}"),
-            }
-        }
-        // The pipe must be read, or a chatty process would stop at a full one.
-        std::thread::spawn(move || lines.for_each(drop));
-        let url = Instance::read(data).unwrap().url;
-        Process { child, data: data.to_owned(), url }
+        // Read to its end: a chatty process would stop at a full pipe.
+        let lines = Lines::of(child.stderr.take().unwrap());
+        // From here on it is killed if anything fails.
+        let mut process = Process { child, data: data.to_owned(), url: String::new(), lines };
+        process.lines.wait("accountpulse runs");
+        process.url = Instance::read(data).unwrap().url;
+        process
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
