@@ -6,7 +6,6 @@ use accountpulse::simulate::Random;
 
 use crate::bad;
 use crate::fleet::INPUTS;
-use crate::group::assert_no_open_transaction;
 use crate::plan::{Mix, Strike, plan, rounds};
 use crate::process::history;
 use crate::process::oracle::{last_words, replay};
@@ -67,7 +66,7 @@ fn round(seed: u64) {
     println!("{}; {} transitions, {} score records", world.summary(), last.risks.len(), last.score_records);
     last.told().assert_same(&oracle);
     bad::assert_dead_once(&bootstrap, &dead);
-    assert_no_open_transaction(&world.broker, &world.fleet.link.cluster.options().topics);
+    assert_eq!(world.open_transactions(), Vec::<String>::new());
     let fired = &world.fired;
     assert!(fired.kills >= 20 && fired.bounces >= 5 && fired.rebalances >= 10, "{fired:?}");
     assert!(fired.frozen >= 1 && fired.kills_in_recovery >= 3, "{fired:?}");

@@ -18,7 +18,6 @@ use serde_json::Value;
 
 use crate::bad;
 use crate::fleet::{INPUTS, Patience};
-use crate::group::assert_no_open_transaction;
 use crate::life::{assert_lives, assert_scores_agree, firing};
 use crate::plan::{Mix, Strike, plan, rounds};
 use crate::probes::{HOLD_S, Probes, closing};
@@ -109,7 +108,7 @@ fn round(seed: u64) {
     good.sort_by_key(|event| event.at_ms);
     assert_facts(&last, [last_ms, end_ms].map(|until_ms| undisturbed(&world, &good, until_ms)));
     bad::assert_dead_once(&bootstrap, &dead);
-    assert_no_open_transaction(&world.broker, &world.fleet.link.cluster.options().topics);
+    assert_eq!(world.open_transactions(), Vec::<String>::new());
     let fired = &world.fired;
     assert!(fired.kills >= 10 && fired.bounces >= 2 && fired.rebalances >= 5, "{fired:?}");
     assert!(fired.frozen >= 1 && fired.kills_in_recovery >= 2, "{fired:?}");

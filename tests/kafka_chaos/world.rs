@@ -87,7 +87,7 @@ struct Producer {
 impl World {
     /// A broker with empty topics, and nobody at work.
     pub fn new(config: &str, random: Random) -> World {
-        let broker = Broker::start(Options::plain());
+        let broker = Broker::start(Options::plain().own_controller());
         broker.warm_up();
         let mut random = random;
         let shape = Shape {
@@ -344,6 +344,11 @@ impl World {
         group::generation(&self.broker, &self.fleet.link.cluster.options().group)
     }
 
+    /// Partitions of all topics that committed readers do not see to their end.
+    pub fn open_transactions(&self) -> Vec<String> {
+        group::open_transactions(&self.broker, &self.fleet.link.cluster.options().topics)
+    }
+
     /// What was fired, and what the instances made of it.
     pub fn summary(&self) -> String {
         let count = |part: &str| self.past.iter().map(|(_, lines)| lines.count(part)).sum::<usize>();
@@ -363,7 +368,8 @@ impl World {
         for (name, lines) in living {
             eprintln!("--- the last lines of {name}:\n{}", lines.last(SHOWN_LINES));
         }
-        panic!("{sentence}\n{}", self.summary());
+        let open = self.open_transactions();
+        panic!("{sentence}\nopen transactions: {open:?}\n{}", self.summary());
     }
 
     /// Everything that any instance ever said, one file per life.

@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 pub mod certificates;
+mod controller;
 pub mod ports;
 pub mod python;
 mod settings;
@@ -36,6 +37,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 
 pub use certificates::Certificates;
+use controller::Controller;
 use ports::Port;
 
 /// The line after which every listener is open and the broker may serve.
@@ -44,6 +46,8 @@ const STARTED: &str = "Kafka Server started";
 const PORT_TAKEN: &str = "Address already in use";
 /// Starts with new ports before a test gives up.
 const STARTS: usize = 5;
+/// The broker's settings, in its folder.
+const SETTINGS: &str = "server.properties";
 /// Lines of the broker's log that a failure shows.
 const EXCERPT_LINES: usize = 40;
 /// Requests of 300 ms before a broker that said it runs is given up.
@@ -89,6 +93,7 @@ pub const USERS: [(&str, &str); 3] =
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     secured: bool,
+    own_controller: bool,
     super_users: Option<Vec<String>>,
     settings: Vec<(String, String)>,
 }
@@ -102,6 +107,13 @@ impl Options {
     /// Every [`Listener`], with certificates and [`USERS`].
     pub fn secured() -> Options {
         Options { secured: true, ..Options::default() }
+    }
+
+    /// The controller is a process of its own, which lives on when the broker is killed: for tests
+    /// that kill a broker while transactions are under way (`controller.rs` says why).
+    pub fn own_controller(mut self) -> Options {
+        self.own_controller = true;
+        self
     }
 
     /// Refuses what no [`Broker::allow`] allowed, except to these users and to `ANONYMOUS` (who is
@@ -126,6 +138,7 @@ pub struct Broker {
     certificates: Option<Certificates>,
     log: Arc<Mutex<Vec<String>>>,
     running: Option<Running>,
+    apart: Option<Controller>,
     folder: tempfile::TempDir,
 }
 
@@ -173,18 +186,24 @@ impl Broker {
             certificates,
             log: Arc::default(),
             running: None,
+            apart: None,
             folder,
         };
         std::fs::write(broker.settings_file(), settings::server_properties(&broker)).unwrap();
-        broker.format();
+        broker.format(&broker.settings_file());
+        if broker.options.own_controller {
+            Controller::prepare(&broker, broker.folder.path());
+            broker.format(&broker.folder.path().join(controller::SETTINGS));
+        }
         broker
     }
 
-    fn format(&self) {
+    fn format(&self, settings: &Path) {
         // 22 characters of base64 that differ from broker to broker.
         let cluster_id = format!("AccountpulseTest{:05}A", self.controller.number);
-        let mut format = java(&["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"]);
-        format.arg(self.settings_file());
+        let mut format =
+            java(&["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"], "log4j2.properties");
+        format.arg(settings);
         for (user, password) in USERS.iter().filter(|_| self.options.secured) {
             for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256"] {
                 format.arg("--add-scram").arg(format!("{mechanism}=[name={user},password={password}]"));
@@ -199,22 +218,10 @@ impl Broker {
     fn run(&mut self) -> Result<(), String> {
         assert!(self.running.is_none(), "the broker runs already");
         self.log.lock().unwrap().clear();
-        let mut java = java(&["kafka.Kafka"])
-            .arg(self.settings_file())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // What the JVM itself complains about; the log goes to standard output.
-            .stderr(File::create(self.folder.path().join("stderr")).unwrap())
-            .spawn()
-            .unwrap();
-        let guard = guard(java.id(), self.folder.path());
-        let started = follow(java.stdout.take().unwrap(), self.log.clone());
-        self.running = Some(Running { java, guard });
-        // The sender is gone without a word when the process has ended.
-        if started.recv().is_err() {
-            self.kill9();
-            return Err(self.log_excerpt());
+        if self.options.own_controller && self.apart.is_none() {
+            self.apart = Some(Controller::start(self.folder.path())?);
         }
+        self.running = Some(launch(self.folder.path(), SETTINGS, "log4j2.properties", &self.log)?);
         self.answers();
         Ok(())
     }
@@ -323,13 +330,14 @@ impl Broker {
         python::run("admin.py", &[&["--bootstrap", &bootstrap], args].concat());
     }
 
-    /// Kills the broker at once; what clients were told is durable stays.
+    /// Kills the broker at once; what clients were told is durable stays. With a controller of its
+    /// own, waits until that one has noticed.
     pub fn kill9(&mut self) {
-        if let Some(Running { mut java, mut guard }) = self.running.take() {
-            java.kill().unwrap();
-            java.wait().unwrap();
-            guard.kill().unwrap();
-            guard.wait().unwrap();
+        if let Some(mut running) = self.running.take() {
+            match &self.apart {
+                Some(controller) => controller.outlive(|| running.kill9()),
+                None => running.kill9(),
+            }
         }
     }
 
@@ -367,14 +375,11 @@ impl Broker {
 
     /// The end of what the broker said since its last start.
     pub fn log_excerpt(&self) -> String {
-        let stderr = std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default();
-        let mut lines = self.log.lock().unwrap().clone();
-        lines.extend(stderr.lines().map(str::to_owned));
-        lines.split_off(lines.len().saturating_sub(EXCERPT_LINES)).join("\n")
+        excerpt(self.folder.path(), SETTINGS, &self.log)
     }
 
     fn settings_file(&self) -> PathBuf {
-        self.folder.path().join("server.properties")
+        self.folder.path().join(SETTINGS)
     }
 }
 
@@ -383,16 +388,61 @@ impl Drop for Broker {
         if std::thread::panicking() {
             eprintln!("the broker's last words:\n{}", self.log_excerpt());
         }
+        // Nobody is left to notice.
+        drop(self.apart.take());
         self.kill9();
     }
 }
 
+impl Running {
+    fn kill9(&mut self) {
+        for process in [&mut self.java, &mut self.guard] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}
+
+/// Starts a process of Kafka with the settings of that name; the log when it ended instead.
+fn launch(
+    folder: &Path,
+    settings: &str,
+    log_settings: &str,
+    log: &Arc<Mutex<Vec<String>>>,
+) -> Result<Running, String> {
+    let mut java = java(&["kafka.Kafka"], log_settings)
+        .arg(folder.join(settings))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // What the JVM itself complains about; the log goes to standard output.
+        .stderr(File::create(folder.join(format!("{settings}.stderr"))).unwrap())
+        .spawn()
+        .unwrap();
+    let guard = guard(java.id(), folder);
+    let started = follow(java.stdout.take().unwrap(), Arc::clone(log));
+    let mut running = Running { java, guard };
+    // The sender is gone without a word when the process has ended.
+    if started.recv().is_err() {
+        running.kill9();
+        return Err(excerpt(folder, settings, log));
+    }
+    Ok(running)
+}
+
+/// The end of what a process said.
+fn excerpt(folder: &Path, settings: &str, log: &Mutex<Vec<String>>) -> String {
+    let stderr = std::fs::read_to_string(folder.join(format!("{settings}.stderr"))).unwrap_or_default();
+    let mut lines = log.lock().unwrap().clone();
+    lines.extend(stderr.lines().map(str::to_owned));
+    lines.split_off(lines.len().saturating_sub(EXCERPT_LINES)).join("\n")
+}
+
 /// A Java command with Kafka's jars and few threads: tests share two cores with it, and the
 /// quicker start of the first compiler is worth more to them than its slower code.
-fn java(args: &[&str]) -> Command {
+fn java(args: &[&str], log_settings: &str) -> Command {
     static JARS: OnceLock<String> = OnceLock::new();
     let jars = JARS.get_or_init(|| script("kafka.sh", "jars"));
-    let log_settings = root().join("scripts/kafka/log4j2.properties");
+    let log_settings = root().join("scripts/kafka").join(log_settings);
     let mut command = Command::new("java");
     command.args(["-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     command.arg(format!("-Dlog4j2.configurationFile={}", log_settings.display()));
