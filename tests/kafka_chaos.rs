@@ -37,6 +37,8 @@ mod plan;
 mod probes;
 #[path = "kafka_chaos/readers.rs"]
 mod readers;
+#[path = "kafka_chaos/self_test.rs"]
+mod self_test;
 #[path = "kafka_chaos/wall_clock.rs"]
 mod wall_clock;
 #[path = "kafka_chaos/world.rs"]

@@ -14,8 +14,8 @@ use crate::fleet::Patience;
 use crate::process::oracle::Told;
 use crate::support::python;
 
-const RISKS: &str = "accountpulse.risks.v1";
-const SCORES: &str = "accountpulse.scores.v1";
+pub const RISKS: &str = "accountpulse.risks.v1";
+pub const SCORES: &str = "accountpulse.scores.v1";
 const DEAD_LETTERS: &str = "accountpulse.dead-letters.v1";
 
 /// A transition, and where it stands.
@@ -51,7 +51,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, topic: &str, mut line: Value) {
+    /// Takes in a line of `read.py`.
+    pub fn take(&mut self, topic: &str, mut line: Value) {
         let id = line["headers"]["ce_id"].as_str().unwrap_or_default().to_owned();
         let value = line["value"].take();
         let (offset, partition) = (line["offset"].as_u64().unwrap(), line["partition"].as_u64().unwrap());

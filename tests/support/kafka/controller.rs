@@ -9,13 +9,13 @@
 
 use std::path::Path;
 use std::process::Child;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use accountpulse::clock;
 
+use super::Broker;
+use super::java::{Log, Running, launch};
 use super::settings::controller_properties;
-use super::{Broker, Running, launch};
 
 /// What it says of a broker that it gives up.
 const GIVEN_UP: &str = "Fencing broker 1 ";
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A controller; killed when dropped.
 pub(super) struct Controller {
     process: Running,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
 }
 
 /// The name of its settings in the broker's folder.
@@ -40,7 +40,7 @@ impl Controller {
 
     /// Starts it; the log when it ended instead.
     pub(super) fn start(folder: &Path) -> Result<Controller, String> {
-        let log = Arc::<Mutex<Vec<String>>>::default();
+        let log = Log::default();
         let process = launch(folder, SETTINGS, "log4j2.controller.properties", &log)?;
         Ok(Controller { process, log })
     }

@@ -18,16 +18,14 @@
 
 pub mod certificates;
 mod controller;
+mod java;
 pub mod ports;
 pub mod python;
 mod settings;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -38,18 +36,15 @@ use rdkafka::producer::{BaseProducer, Producer};
 
 pub use certificates::Certificates;
 use controller::Controller;
+use java::{Log, Running, excerpt, java, launch};
 use ports::Port;
 
-/// The line after which every listener is open and the broker may serve.
-const STARTED: &str = "Kafka Server started";
 /// What a broker says when one of its ports is taken.
 const PORT_TAKEN: &str = "Address already in use";
 /// Starts with new ports before a test gives up.
 const STARTS: usize = 5;
 /// The broker's settings, in its folder.
 const SETTINGS: &str = "server.properties";
-/// Lines of the broker's log that a failure shows.
-const EXCERPT_LINES: usize = 40;
 /// Requests of 300 ms before a broker that said it runs is given up.
 const ANSWERS: usize = 100;
 
@@ -136,16 +131,10 @@ pub struct Broker {
     listeners: Vec<(Listener, Port)>,
     controller: Port,
     certificates: Option<Certificates>,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
     running: Option<Running>,
     apart: Option<Controller>,
     folder: tempfile::TempDir,
-}
-
-/// The process of a broker, and the shell that outlives us to end it.
-struct Running {
-    java: Child,
-    guard: Child,
 }
 
 /// The one broker of this test binary, plain, warmed up; ends with the process.
@@ -394,62 +383,6 @@ impl Drop for Broker {
     }
 }
 
-impl Running {
-    fn kill9(&mut self) {
-        for process in [&mut self.java, &mut self.guard] {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-}
-
-/// Starts a process of Kafka with the settings of that name; the log when it ended instead.
-fn launch(
-    folder: &Path,
-    settings: &str,
-    log_settings: &str,
-    log: &Arc<Mutex<Vec<String>>>,
-) -> Result<Running, String> {
-    let mut java = java(&["kafka.Kafka"], log_settings)
-        .arg(folder.join(settings))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        // What the JVM itself complains about; the log goes to standard output.
-        .stderr(File::create(folder.join(format!("{settings}.stderr"))).unwrap())
-        .spawn()
-        .unwrap();
-    let guard = guard(java.id(), folder);
-    let started = follow(java.stdout.take().unwrap(), Arc::clone(log));
-    let mut running = Running { java, guard };
-    // The sender is gone without a word when the process has ended.
-    if started.recv().is_err() {
-        running.kill9();
-        return Err(excerpt(folder, settings, log));
-    }
-    Ok(running)
-}
-
-/// The end of what a process said.
-fn excerpt(folder: &Path, settings: &str, log: &Mutex<Vec<String>>) -> String {
-    let stderr = std::fs::read_to_string(folder.join(format!("{settings}.stderr"))).unwrap_or_default();
-    let mut lines = log.lock().unwrap().clone();
-    lines.extend(stderr.lines().map(str::to_owned));
-    lines.split_off(lines.len().saturating_sub(EXCERPT_LINES)).join("\n")
-}
-
-/// A Java command with Kafka's jars and few threads: tests share two cores with it, and the
-/// quicker start of the first compiler is worth more to them than its slower code.
-fn java(args: &[&str], log_settings: &str) -> Command {
-    static JARS: OnceLock<String> = OnceLock::new();
-    let jars = JARS.get_or_init(|| script("kafka.sh", "jars"));
-    let log_settings = root().join("scripts/kafka").join(log_settings);
-    let mut command = Command::new("java");
-    command.args(["-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-    command.arg(format!("-Dlog4j2.configurationFile={}", log_settings.display()));
-    command.args(["-cp", &format!("{jars}/*")]).args(args);
-    command
-}
-
 /// What one of our scripts answers; a test without its tools fails with the script's sentence.
 fn script(name: &str, argument: &str) -> String {
     let output = Command::new(root().join("scripts").join(name)).arg(argument).output().unwrap();
@@ -460,41 +393,6 @@ fn script(name: &str, argument: &str) -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A shell that waits until this process is gone, then kills the broker and removes its folder. The
-/// pid counts only while its command line still names the folder.
-fn guard(pid: u32, folder: &Path) -> Child {
-    use std::os::unix::process::CommandExt;
-    const SCRIPT: &str =
-        r#"read -r _; ps -p "$1" -o args= | grep -qF "$2" && kill -9 "$1"; exec rm -rf "$2""#;
-    Command::new("sh")
-        .args(["-c", SCRIPT, "guard", &pid.to_string()])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Ctrl-C is for the tests; the guard cleans up after them.
-        .process_group(0)
-        .spawn()
-        .unwrap()
-}
-
-/// Collects the log. One message when the broker has started; none when it ended before.
-fn follow(stdout: std::process::ChildStdout, log: Arc<Mutex<Vec<String>>>) -> Receiver<()> {
-    let (started, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut started = Some(started);
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let is_start = line.contains(STARTED);
-            log.lock().unwrap().push(line);
-            if is_start && let Some(started) = started.take() {
-                // Nobody waits for it any more: fine.
-                let _ = started.send(());
-            }
-        }
-    });
-    receiver
 }
 
 fn signal(name: &str, pid: u32) {
