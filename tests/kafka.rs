@@ -25,6 +25,8 @@ mod dead_owner;
 mod exactly_once;
 #[path = "support/fleet.rs"]
 mod fleet;
+#[path = "kafka/hanging.rs"]
+mod hanging;
 #[path = "kafka/member.rs"]
 mod member;
 #[path = "kafka/processes.rs"]

@@ -25,6 +25,8 @@ mod support;
 
 #[path = "kafka_chaos/bad.rs"]
 mod bad;
+#[path = "kafka_chaos/end_txn.rs"]
+mod end_txn;
 #[path = "kafka_chaos/event_clock.rs"]
 mod event_clock;
 #[path = "kafka_chaos/group.rs"]

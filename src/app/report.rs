@@ -165,6 +165,7 @@ impl Reporter {
             (&SCORES_PUBLISHED, counts.scores),
             (&CHECKPOINT_ROUNDS, counts.markers),
             (&CHECKPOINT_BYTES, counts.page_bytes),
+            (&SWEPT, counts.swept),
         ];
         for (metric, count) in totals.into_iter().filter(|(_, count)| *count > 0) {
             metric.add(&[], count);

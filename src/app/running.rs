@@ -50,6 +50,8 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// How often a broker looks for transactions that outlived their timeout, with a margin.
 const BROKER_CLEANUP_MS: i64 = 30_000;
+/// The same with a small one: to take a transaction that is still open for one that hangs is no harm.
+const BROKER_LOOKS_MS: i64 = 15_000;
 /// Exit code of a process that is told twice to end.
 const FORCED: i32 = 130;
 /// Exit code of a process that left because a call into the client library hangs.
@@ -329,6 +331,7 @@ pub fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
         let open_ms = millis(config.kafka.transaction_timeout);
         settings.commit_timeout_ms = settings.commit_timeout_ms.max(open_ms);
         settings.restore_stall_ms = settings.restore_stall_ms.max(2 * open_ms + BROKER_CLEANUP_MS);
+        settings.sweep_after_ms = open_ms + BROKER_LOOKS_MS;
     }
     settings
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::log::{
     CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
-    Polled, ReadRange, TopicPartition, Watermarks,
+    Polled, ReadRange, SweepAs, TopicPartition, Watermarks,
 };
 use crate::telemetry::catalogue::{COMMIT_SECONDS, COMMITS};
 
@@ -98,6 +98,18 @@ impl<L: Log> Log for TimedLog<L> {
             COMMIT_SECONDS.observe(&[], clock::monotonic().duration_since(began).as_secs_f64());
         }
         outcome
+    }
+
+    fn settled(&mut self, partitions: &[TopicPartition]) -> Result<Committed, LogError> {
+        self.log.settled(partitions)
+    }
+
+    fn stable_end(&mut self, at: TopicPartition) -> Result<Offset, LogError> {
+        self.log.stable_end(at)
+    }
+
+    fn sweep(&mut self, partitions: &[TopicPartition], how: SweepAs) -> Result<(), LogError> {
+        self.log.sweep(partitions, how)
     }
 
     fn abort(&mut self) -> Result<(), LogError> {

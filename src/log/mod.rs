@@ -283,6 +283,15 @@ pub enum LogError {
     },
 }
 
+/// How a transaction that hangs is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepAs {
+    /// Nothing of it was ever seen, and nothing of it shall be.
+    Aborted,
+    /// What it wrote is seen: its positions shall be, too.
+    Committed,
+}
+
 /// A member of the consumer group with one transactional producer: everything a worker may ask
 /// of the topics. One thread owns it; dropping it leaves the group without committing.
 ///
@@ -345,4 +354,23 @@ pub trait Log {
 
     /// Aborts the open transaction.
     fn abort(&mut self) -> Result<(), LogError>;
+
+    /// Positions of the group as they were last committed; what is pending is not waited for.
+    fn settled(&mut self, partitions: &[TopicPartition]) -> Result<Committed, LogError> {
+        self.committed(partitions)
+    }
+
+    /// The end that readers of committed records see: nothing behind it stands in an open transaction.
+    fn stable_end(&mut self, at: TopicPartition) -> Result<Offset, LogError> {
+        self.watermarks(at).map(|marks| marks.end)
+    }
+
+    /// Ends a transaction of a predecessor with the same transactional id that hangs: the log takes
+    /// it for ended, yet it is open in these partitions or in the group's positions. Readers see
+    /// nothing of the means. Changes nothing if there is none. Not inside a transaction. A log in
+    /// which no transaction can hang has nothing to do.
+    fn sweep(&mut self, partitions: &[TopicPartition], how: SweepAs) -> Result<(), LogError> {
+        let _ = (partitions, how);
+        Ok(())
+    }
 }

@@ -201,6 +201,9 @@ catalogue! {
     REBUILDS = "worker_rebuilds_total", Counter, [],
         "Times the worker dropped its state and started again from the last commit.",
         "After faults of the log; often means something is wrong below.";
+    SWEPT = "transactions_swept_total", Counter, [],
+        "Transactions that the brokers had lost sight of, ended so that recovery could go on.",
+        "After a broker was killed in the middle of a commit, if it has the only copy of a partition.";
     BREAKER_OPEN = "breaker_open", Gauge, [Topic, Partition],
         "Whether an input partition is held because nearly all of it is refused.",
         "1 after an upstream deploy turned a topic bad, until it is repaired.";

@@ -62,6 +62,8 @@ pub struct WorkerCounts {
     pub fallbacks: u64,
     /// Recoveries started over because the committed number had moved.
     pub restarts: u64,
+    /// Transactions that hung and were ended.
+    pub swept: u64,
     /// Shards refused.
     pub refused: u64,
     /// Time of finished recoveries, summed.
@@ -140,6 +142,7 @@ impl WorkerCounts {
         self.reused += other.reused;
         self.fallbacks += other.fallbacks;
         self.restarts += other.restarts;
+        self.swept += other.swept;
         self.refused += other.refused;
         self.restore_ms += other.restore_ms;
         self.held += other.held;

@@ -120,7 +120,10 @@ pub enum RebuildReason {
         timeout_ms: i64,
     },
     /// Recovery waited too long.
-    #[error("recovery waited {waited_ms} ms for {stall}; look for a transaction that hangs")]
+    #[error(
+        "recovery waited {waited_ms} ms for {stall}; look for a transaction that hangs \
+         (kafka-transactions.sh find-hanging names it)"
+    )]
     RestoreStalled {
         /// For what.
         stall: Stall,

@@ -38,6 +38,8 @@ pub const DEFAULT_COMMIT_TIMEOUT_MS: i64 = 60_000;
 /// Recovery that makes no progress for this long is given up: the longest time an open
 /// transaction may live, plus the interval at which a broker ends such transactions.
 pub const DEFAULT_RESTORE_STALL_MS: i64 = 90_000;
+/// Recovery that has waited this long for a transaction takes it for one that hangs.
+pub const DEFAULT_SWEEP_AFTER_MS: i64 = 45_000;
 /// Pause before a call is repeated that the log could not answer.
 pub const DEFAULT_RETRY_MS: i64 = 100;
 /// Longest wait in a poll.
@@ -110,6 +112,8 @@ pub struct WorkerSettings {
     pub commit_timeout_ms: i64,
     /// See [`DEFAULT_RESTORE_STALL_MS`].
     pub restore_stall_ms: i64,
+    /// See [`DEFAULT_SWEEP_AFTER_MS`].
+    pub sweep_after_ms: i64,
     /// See [`DEFAULT_RETRY_MS`].
     pub retry_ms: i64,
     /// When an input partition is held.
@@ -149,6 +153,7 @@ impl WorkerSettings {
             max_dead_letter_bytes: DEFAULT_MAX_DEAD_LETTER_BYTES,
             commit_timeout_ms: DEFAULT_COMMIT_TIMEOUT_MS,
             restore_stall_ms: DEFAULT_RESTORE_STALL_MS,
+            sweep_after_ms: DEFAULT_SWEEP_AFTER_MS,
             retry_ms: DEFAULT_RETRY_MS,
             breaker: BreakerLimits::default(),
             known_epochs: BTreeMap::new(),

@@ -15,7 +15,7 @@ use accountpulse::engine::event::{Intake, Kind, PersonKey};
 use accountpulse::log::kafka::KafkaLog;
 use accountpulse::log::{
     CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
-    Polled, ReadRange, TopicPartition, Watermarks,
+    Polled, ReadRange, SweepAs, TopicPartition, Watermarks,
 };
 use accountpulse::worker::{Now, RebuildReason, Wake, Worker};
 
@@ -115,6 +115,15 @@ impl Log for Mortal {
     }
     fn abort(&mut self) -> Result<(), LogError> {
         self.log.abort()
+    }
+    fn settled(&mut self, partitions: &[TopicPartition]) -> Result<Committed, LogError> {
+        self.log.settled(partitions)
+    }
+    fn stable_end(&mut self, at: TopicPartition) -> Result<Offset, LogError> {
+        self.log.stable_end(at)
+    }
+    fn sweep(&mut self, partitions: &[TopicPartition], how: SweepAs) -> Result<(), LogError> {
+        self.log.sweep(partitions, how)
     }
 }
 

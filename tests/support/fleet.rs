@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accountpulse::app::cluster_status::cluster_status;
@@ -22,8 +23,10 @@ use accountpulse::clock;
 use accountpulse::config::Config;
 use accountpulse::engine::event::Kind;
 use accountpulse::log::TopicPartition;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
+use crate::process::lines::Lines;
 use crate::process::oracle::Told;
 use crate::process::{Process, expect};
 use crate::support::python;
@@ -41,6 +44,9 @@ pub const TOPICS: [&str; 2] = ["product.v1", "business.v1"];
 const STANDSTILL: Duration = Duration::from_secs(120);
 /// Time between two looks at the progress.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Lines of each instance that a failure shows.
+const SHOWN_LINES: usize = 30;
 
 /// How large a fleet is, and how soon a silent member is given up.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +98,8 @@ pub struct Fleet {
     shape: Shape,
     /// How the test itself asks the cluster.
     pub link: KafkaLink,
+    /// What each instance says that was started last under its name.
+    said: Mutex<Vec<(String, Arc<Lines>)>>,
 }
 
 impl Fleet {
@@ -106,7 +114,8 @@ impl Fleet {
         let text = yaml(brokers, "observer", folder.path(), more, shape);
         let config = Config::parse("observer", &text, &|_| None).unwrap();
         let link = KafkaLink::open(&config).unwrap();
-        Fleet { folder, brokers: brokers.to_owned(), more: more.to_owned(), shape, link }
+        let (brokers, more) = (brokers.to_owned(), more.to_owned());
+        Fleet { folder, brokers, more, shape, link, said: Mutex::default() }
     }
 
     /// The folder.
@@ -132,7 +141,17 @@ impl Fleet {
     /// Starts an instance.
     pub fn start(&self, instance: &str) -> Process {
         let config = self.config(instance);
-        Process::start(&self.folder.path().join(instance), &["-c", config.to_str().unwrap()])
+        let process = Process::start(&self.folder.path().join(instance), &["-c", config.to_str().unwrap()]);
+        let mut said = self.said.lock().unwrap();
+        said.retain(|(name, _)| name != instance);
+        said.push((instance.to_owned(), Arc::clone(&process.lines)));
+        process
+    }
+
+    /// The last lines of every instance.
+    pub fn last_words(&self) -> String {
+        let said = self.said.lock().unwrap();
+        said.iter().map(|(name, lines)| format!("{name}:\n{}\n", lines.last(SHOWN_LINES))).collect()
     }
 
     /// Input records handled by commits so far.
@@ -154,7 +173,8 @@ impl Fleet {
                 return;
             }
             let stands = patience.is_over(reached);
-            assert!(!stands, "only {reached} of {records} records are handled: {}", self.status());
+            let shown = || format!("{}\n{}", self.status(), self.last_words());
+            assert!(!stands, "only {reached} of {records} records are handled: {}", shown());
         }
     }
 
@@ -177,6 +197,24 @@ impl Fleet {
             }
         }
         told
+    }
+
+    /// No output holds a transaction that is not ended. Nobody may be at work.
+    pub fn assert_nothing_open(&self) {
+        let end = |level: &str, topic: &str, partition| {
+            let mut config = rdkafka::ClientConfig::new();
+            config.set("bootstrap.servers", &self.brokers).set("isolation.level", level);
+            let reader: BaseConsumer = config.create().unwrap();
+            reader.fetch_watermarks(topic, partition, STANDSTILL).unwrap().1
+        };
+        for name in ["checkpoints", "scores", "risks", "dead-letters"] {
+            let topic = format!("accountpulse.{name}.v1");
+            for partition in 0..self.shape.partitions as i32 {
+                let [seen, written] =
+                    ["read_committed", "read_uncommitted"].map(|level| end(level, &topic, partition));
+                assert_eq!(seen, written, "a transaction is open in {topic}/{partition}");
+            }
+        }
     }
 
     /// Dead letters as that reader finds them.

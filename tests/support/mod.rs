@@ -11,13 +11,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use accountpulse::app::instance::Instance;
+use accountpulse::clock;
 use accountpulse::simulate::{Company, CompanyOptions, SimEvent};
 use lines::Lines;
 
-/// Requests before a test gives up to wait; each takes about a millisecond or more.
-const TRIES: usize = 60_000;
+/// Far longer than anything that is waited for takes.
+const LONGEST: Duration = Duration::from_secs(120);
+/// Lines of an instance that a failure shows.
+const SHOWN_LINES: usize = 30;
 
 /// A command of ours, without what the surroundings may have set.
 pub fn accountpulse(args: &[&str]) -> Command {
@@ -40,6 +44,14 @@ pub fn expect(code: i32, args: &[&str]) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks again and again, for a bounded time.
+fn until(reached: impl Fn() -> bool, else_say: impl Fn() -> String) {
+    let began = clock::monotonic();
+    while !reached() {
+        assert!(clock::monotonic().duration_since(began) < LONGEST, "{}", else_say());
+    }
 }
 
 /// A running instance; killed when dropped.
@@ -77,13 +89,18 @@ impl Process {
     /// Waits until it is ready and nothing waits.
     pub fn settle(&self) {
         let settled = || self.get("/readyz").0 == 200 && self.metric("accountpulse_records_waiting") == 0.0;
-        assert!((0..TRIES).any(|_| settled()), "not ready: {}", self.get("/readyz?verbose").1);
+        until(settled, || format!("not ready: {}\n{}", self.get("/readyz?verbose").1, self.last_words()));
     }
 
     /// Waits until a metric is as wanted.
     pub fn wait_for(&self, name: &str, wanted: impl Fn(f64) -> bool) {
-        let reached = (0..TRIES).any(|_| wanted(self.metric(name)));
-        assert!(reached, "{name} stays at {}", self.metric(name));
+        let stays = || format!("{name} stays at {}\n{}", self.metric(name), self.last_words());
+        until(|| wanted(self.metric(name)), stays);
+    }
+
+    /// The last lines it has written.
+    fn last_words(&self) -> String {
+        self.lines.last(SHOWN_LINES)
     }
 
     /// Sum of all series of a metric.

@@ -34,6 +34,8 @@ const BATCH: usize = 4096;
 const SLICE: Duration = Duration::from_millis(20);
 /// Longest wait for committed positions; the call may be repeated.
 const COMMITTED_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait for an answer that only a sweep asks for; the call may be repeated.
+const SETTLED_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait for a record in a range.
 const RANGE_WAIT: Duration = Duration::from_millis(100);
 /// How often it is said that no broker answers.

@@ -21,6 +21,7 @@
 //! inputs.rs       the input partitions being read, and what proves that their silence was heard
 //! probe.rs        asks for the ends of partitions, open transactions included
 //! transaction.rs  one transaction after the other, and what became of each
+//! sweep.rs        ends a transaction of our own name that hangs
 //! outcome.rs      what an error of the library means to the caller of the trait
 //! range.rs        a sequential reader of committed records, outside the group
 //! drain.rs        batches of records straight from the client library (nearly all unsafe code)
@@ -47,6 +48,7 @@ mod reasons;
 mod rebalance;
 mod security;
 mod settings;
+mod sweep;
 mod token;
 mod transaction;
 mod watchdog;

@@ -58,6 +58,8 @@ pub(super) struct ProducerContext {
     failed: Mutex<Option<(Code, usize)>>,
     /// How often the connection was lost.
     lost: AtomicU64,
+    /// How often no broker was left.
+    gone: AtomicU64,
     /// The topic that we may not write to, of which only a line of the library's log speaks.
     closed: Mutex<Option<String>>,
 }
@@ -85,6 +87,9 @@ impl ClientContext for ProducerContext {
     fn error(&self, error: LibraryError, text: &str) {
         if is_transport(&error) {
             self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
+            self.gone.fetch_add(1, Ordering::Relaxed);
         }
         self.base.error(error, text);
     }
@@ -133,6 +138,8 @@ pub(super) struct Transactions {
     /// Partitions written to by the open transaction.
     touched: Vec<usize>,
     ended: Option<Instant>,
+    /// `gone` of the context when the last transaction was ended.
+    gone: u64,
     /// The name under which they are fenced.
     name: String,
     cluster: Arc<KafkaCluster>,
@@ -147,6 +154,7 @@ impl Transactions {
             newest: (0..options.topics.len() * partitions).map(|_| AtomicI64::new(-1)).collect(),
             failed: Mutex::default(),
             lost: AtomicU64::new(0),
+            gone: AtomicU64::new(0),
             closed: Mutex::default(),
         };
         let settings = settings::transactional(options, worker);
@@ -155,6 +163,7 @@ impl Transactions {
             stage: Stage::New,
             touched: Vec::new(),
             ended: None,
+            gone: 0,
             name: settings.get("transactional.id").unwrap_or_default().to_owned(),
             cluster: Arc::clone(cluster),
         })
@@ -237,6 +246,13 @@ impl Transactions {
             Stage::New | Stage::Dead => return self.is_open(),
         }
         if let Some(ended) = self.ended {
+            // A commit is answered before its markers are written. Brokers that are killed in between may
+            // never write them; another transaction would then end part of it, this way or that.
+            self.serve();
+            if self.context().gone.load(Ordering::Relaxed) != self.gone {
+                self.stage = Stage::Dead;
+                return Err(misuse("no broker was left behind a commit: what became of it is read back"));
+            }
             let since = clock::monotonic().saturating_duration_since(ended);
             if since < PAUSE_BETWEEN {
                 clock::pause(PAUSE_BETWEEN.saturating_sub(since));
@@ -412,6 +428,7 @@ impl Transactions {
             Ok(()) if quick && self.context().lost.load(Ordering::Relaxed) == lost => {
                 self.stage = Stage::Idle;
                 self.ended = Some(now);
+                self.gone = self.context().gone.load(Ordering::Relaxed);
                 self.context().base.heard();
                 return Ok(CommitOutcome::Committed);
             }
@@ -448,6 +465,7 @@ impl Transactions {
             Ok(()) if self.context().lost.load(Ordering::Relaxed) == lost => {
                 self.stage = Stage::Idle;
                 self.ended = Some(clock::monotonic());
+                self.gone = self.context().gone.load(Ordering::Relaxed);
                 // What was written is void, and so is what is known of it.
                 Ok(())
             }

@@ -42,11 +42,13 @@
 //!
 //! Reading up to ends taken after the assignment proves that nothing is missing because every
 //! record is acknowledged before positions are sent, and positions are fenced by generation.
-//! Waits are bounded by the longest time a transaction may stay open. This room must not apply
-//! events with effects and must not write.
+//! Waits are bounded by the longest time a transaction may stay open. One that is open longer hangs;
+//! a sweep ends it once if it was left by a predecessor of our own name (`sweep.rs`), and recovery
+//! begins again. This room must not apply events with effects and must not write.
 
 mod plan;
 mod shard;
+mod sweep;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +58,7 @@ use std::sync::Arc;
 pub use plan::RestoreRefusal;
 use plan::Standing;
 use shard::{ShardRestore, ShardStep};
+use sweep::{Sweep, SweepStep};
 
 use super::RebuildReason;
 use super::counts::WorkerCounts;
@@ -125,6 +128,8 @@ enum Stage {
     /// A refusal, before it is believed.
     Doubt(u32, Standing, RestoreRefusal),
     Recheck,
+    /// Something hangs.
+    Sweep(Box<Sweep>),
 }
 
 /// The recovery of one assignment.
@@ -143,6 +148,8 @@ pub(super) struct Restore<B> {
     restarts: u32,
     began_ms: i64,
     progress_ms: i64,
+    /// Swept once: what still stands in the way is not ours.
+    swept: bool,
 }
 
 impl<B: RecordBatch> Restore<B> {
@@ -160,6 +167,7 @@ impl<B: RecordBatch> Restore<B> {
             restarts: 0,
             began_ms: wall_ms,
             progress_ms: wall_ms,
+            swept: false,
         }
     }
 
@@ -186,6 +194,12 @@ impl<B: RecordBatch> Restore<B> {
             Err(error) => return Err(RebuildReason::Log(error)),
         };
         let waited_ms = context.wall_ms.saturating_sub(self.progress_ms);
+        if waited_ms > context.settings.sweep_after_ms && stall != Stall::Log && !self.swept {
+            self.swept = true;
+            let sweep = Sweep::new(self.partitions.clone(), stall == Stall::Positions);
+            self.stage = Stage::Sweep(Box::new(sweep));
+            return Ok(RestoreStep::Again);
+        }
         if waited_ms > context.settings.restore_stall_ms {
             return Err(RebuildReason::RestoreStalled { stall, waited_ms });
         }
@@ -206,7 +220,24 @@ impl<B: RecordBatch> Restore<B> {
             }
             Stage::Doubt(..) => self.doubt(log, context),
             Stage::Recheck => self.recheck(log, context),
+            Stage::Sweep(sweep) => match sweep.step(log, context)? {
+                SweepStep::Again => Ok(Moved::Progress),
+                SweepStep::Wait => Ok(Moved::Not(Stall::Positions)),
+                SweepStep::Done(ended) => {
+                    self.counts.swept += u64::from(ended);
+                    self.begin_again();
+                    Ok(Moved::Progress)
+                }
+            },
         }
+    }
+
+    /// Reads every number anew that was not believed yet.
+    fn begin_again(&mut self) {
+        self.todo.clear();
+        let missing = |p: &&u32| !self.done.contains_key(*p) && !self.refused.contains_key(*p);
+        self.unknown = self.partitions.iter().filter(missing).copied().collect();
+        self.stage = Stage::Numbers;
     }
 
     /// Steps 2 and 3.
@@ -340,12 +371,22 @@ fn standings<L: Log>(
     settings: &WorkerSettings,
     partitions: &[u32],
 ) -> Result<Option<Standings>, LogError> {
+    standings_of(log, settings, partitions, L::committed)
+}
+
+/// What `ask` answers about these partitions; `None` while it has no answer.
+fn standings_of<L: Log>(
+    log: &mut L,
+    settings: &WorkerSettings,
+    partitions: &[u32],
+    ask: fn(&mut L, &[TopicPartition]) -> Result<Committed, LogError>,
+) -> Result<Option<Standings>, LogError> {
     let inputs = settings.inputs.len();
     let wanted: Vec<TopicPartition> = partitions
         .iter()
         .flat_map(|p| settings.inputs.iter().map(|i| TopicPartition { topic: i.topic, partition: *p }))
         .collect();
-    let Committed::Positions(found) = log.committed(&wanted)? else { return Ok(None) };
+    let Committed::Positions(found) = ask(log, &wanted)? else { return Ok(None) };
     let chunks = partitions.iter().zip(found.chunks(inputs.max(1)));
     Ok(Some(chunks.map(|(partition, found)| (*partition, standing(*partition, found))).collect()))
 }

@@ -148,7 +148,8 @@ impl CheckpointView {
     }
 }
 
-fn read_shard(partition: u32, value: Option<&[u8]>) -> Option<ShardRecord> {
+/// The shard record in a value, if it is one of this shard.
+pub(super) fn read_shard(partition: u32, value: Option<&[u8]>) -> Option<ShardRecord> {
     format::decode::<ShardRecord>(value?).ok().filter(|record| record.partition == partition)
 }
 

@@ -20,6 +20,7 @@ pub mod certificates;
 mod controller;
 mod java;
 pub mod ports;
+pub mod proxy;
 pub mod python;
 mod settings;
 
@@ -65,6 +66,8 @@ pub enum Listener {
     Mtls,
     /// SASL_PLAINTEXT with OAUTHBEARER; believes unsigned tokens, the user is their `sub`.
     OAuth,
+    /// As `Plain`, and the broker says that it is found where [`Options::behind`] says.
+    Proxied,
 }
 
 impl Listener {
@@ -91,6 +94,7 @@ pub struct Options {
     own_controller: bool,
     super_users: Option<Vec<String>>,
     settings: Vec<(String, String)>,
+    proxy: Option<u16>,
 }
 
 impl Options {
@@ -115,6 +119,12 @@ impl Options {
     /// also the broker itself).
     pub fn acls(mut self, super_users: &[&str]) -> Options {
         self.super_users = Some(super_users.iter().map(|user| (*user).to_owned()).collect());
+        self
+    }
+
+    /// With [`Listener::Proxied`]: clients that came that way find the broker at this port.
+    pub fn behind(mut self, proxy: u16) -> Options {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -166,7 +176,9 @@ impl Broker {
     fn prepare(options: Options) -> Broker {
         let folder = tempfile::Builder::new().prefix("accountpulse-kafka-").tempdir().unwrap();
         let wanted = if options.secured { Listener::ALL.as_slice() } else { &Listener::PLAIN };
-        let listeners = wanted.iter().map(|listener| (*listener, Port::take())).collect();
+        let proxied = options.proxy.map(|_| Listener::Proxied);
+        let wanted = wanted.iter().copied().chain(proxied);
+        let listeners = wanted.map(|listener| (listener, Port::take())).collect();
         let certificates = options.secured.then(|| Certificates::make(&folder.path().join("tls")));
         let broker = Broker {
             options,
@@ -252,7 +264,8 @@ impl Broker {
         format!("127.0.0.1:{}", self.port(listener))
     }
 
-    fn port(&self, listener: Listener) -> u16 {
+    /// The port of a listener.
+    pub fn port(&self, listener: Listener) -> u16 {
         let found = self.listeners.iter().find(|(name, _)| *name == listener);
         found.unwrap_or_else(|| panic!("this broker has no {listener:?}: start it secured")).1.number
     }

@@ -1,5 +1,6 @@
 //! `server.properties` of a test broker, and what a client sets to get in.
 
+use super::ports::Port;
 use super::{Broker, Listener, USERS};
 
 /// One node that does everything, small internal topics, and no waiting where Kafka's defaults
@@ -32,7 +33,7 @@ log.cleaner.dedupe.buffer.size=8388608
 log.retention.ms=-1
 log.initial.task.delay.ms=500
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,TLS:SSL,TLSOTHERHOST:SSL,\
-SCRAM:SASL_SSL,PASSWORD:SASL_PLAINTEXT,MTLS:SSL,OAUTH:SASL_PLAINTEXT
+SCRAM:SASL_SSL,PASSWORD:SASL_PLAINTEXT,MTLS:SSL,OAUTH:SASL_PLAINTEXT,PROXIED:PLAINTEXT
 ";
 
 const SCRAM_MODULE: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
@@ -46,19 +47,25 @@ pub fn server_properties(broker: &Broker) -> String {
         lines.push_str(&format!("{key}={value}\n"));
     };
     let controller = format!("127.0.0.1:{}", broker.controller.number);
-    let open: Vec<String> = broker
-        .listeners
-        .iter()
-        .map(|(listener, port)| format!("{}://127.0.0.1:{}", name(*listener), port.number))
-        .collect();
-    let advertised = open.join(",");
+    let at = |found: &dyn Fn(Listener, u16) -> u16| {
+        let listeners = broker.listeners.iter();
+        let address = |(listener, port): &(Listener, Port)| {
+            format!("{}://127.0.0.1:{}", name(*listener), found(*listener, port.number))
+        };
+        listeners.map(address).collect::<Vec<_>>().join(",")
+    };
+    let open = at(&|_, port| port);
+    let advertised = at(&|listener, port| match listener {
+        Listener::Proxied => broker.options.proxy.unwrap_or(port),
+        _ => port,
+    });
     if broker.options.own_controller {
         set("process.roles", "broker");
         set("controller.quorum.voters", &format!("2@{controller}"));
-        set("listeners", &advertised);
+        set("listeners", &open);
     } else {
         set("controller.quorum.voters", &format!("1@{controller}"));
-        set("listeners", &format!("{advertised},CONTROLLER://{controller}"));
+        set("listeners", &format!("{open},CONTROLLER://{controller}"));
     }
     set("advertised.listeners", &advertised);
     set("log.dirs", broker.folder.path().join("data").to_str().unwrap());
@@ -103,7 +110,7 @@ fn secure(broker: &Broker, set: &mut dyn FnMut(&str, &str)) {
             set("ssl.truststore.location", certificates.ca.to_str().unwrap());
         }
         match listener {
-            Listener::Plain | Listener::Tls | Listener::TlsOtherHost => {}
+            Listener::Plain | Listener::Proxied | Listener::Tls | Listener::TlsOtherHost => {}
             Listener::Mtls => {
                 set("ssl.client.auth", "required");
                 set("ssl.principal.mapping.rules", "RULE:^CN=([^,]+).*$/$1/,DEFAULT");
@@ -133,7 +140,7 @@ pub fn client_properties(broker: &Broker, listener: Listener) -> Vec<(&'static s
     let mut properties = Vec::new();
     let mut set = |key, value: &str| properties.push((key, value.to_owned()));
     let protocol = match listener {
-        Listener::Plain => "plaintext",
+        Listener::Plain | Listener::Proxied => "plaintext",
         Listener::Tls | Listener::TlsOtherHost | Listener::Mtls => "ssl",
         Listener::Scram => "sasl_ssl",
         Listener::Password | Listener::OAuth => "sasl_plaintext",
@@ -174,5 +181,6 @@ fn name(listener: Listener) -> &'static str {
         Listener::Password => "PASSWORD",
         Listener::Mtls => "MTLS",
         Listener::OAuth => "OAUTH",
+        Listener::Proxied => "PROXIED",
     }
 }

@@ -10,11 +10,12 @@ use super::super::drain::{self, KafkaBatch};
 use super::super::inputs::Proof;
 use super::super::outcome::{misuse, of_call};
 use super::super::range::RangeError;
-use super::{COMMITTED_WAIT, KafkaLog, RANGE_WAIT, SAY_AGAIN, SLICE};
+use super::super::sweep::sweep;
+use super::{COMMITTED_WAIT, KafkaLog, RANGE_WAIT, SAY_AGAIN, SETTLED_WAIT, SLICE};
 use crate::clock;
 use crate::log::{
     CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
-    Polled, ReadRange, TopicId, TopicPartition, Watermarks,
+    Polled, ReadRange, SweepAs, TopicId, TopicPartition, Watermarks,
 };
 
 /// Milliseconds between two moments, rounded up: a proof must not look younger than it is.
@@ -237,5 +238,44 @@ impl Log for KafkaLog {
     fn abort(&mut self) -> Result<(), LogError> {
         let aborted = self.transactions.abort();
         self.judged(aborted)
+    }
+
+    fn settled(&mut self, partitions: &[TopicPartition]) -> Result<Committed, LogError> {
+        self.ready()?;
+        match self.cluster.positions(partitions, SETTLED_WAIT) {
+            Ok(found) => Ok(Committed::Positions(found)),
+            Err(error) if error.is_permanent() => Err(misuse(&error.to_string())),
+            Err(error) => Err(LogError::Unavailable { detail: error.to_string() }),
+        }
+    }
+
+    fn stable_end(&mut self, at: TopicPartition) -> Result<Offset, LogError> {
+        self.ready()?;
+        let (name, partition) = self.place(at)?;
+        let name = name.to_owned();
+        if self.reader.is_none() {
+            self.reader = Some(self.new_reader()?);
+        }
+        let Some(reader) = &self.reader else { return Err(misuse("there is no reader")) };
+        let _watched = self.cluster.guard("the end of what is committed");
+        let answer = reader.consumer().fetch_watermarks(&name, partition, SETTLED_WAIT);
+        let (_, end) =
+            answer.map_err(|error| of_call(&self.cluster, "the end of what is committed", &error))?;
+        Offset::try_from(end)
+            .map_err(|_| LogError::Unavailable { detail: format!("the end of {name} is unknown") })
+    }
+
+    fn sweep(&mut self, partitions: &[TopicPartition], how: SweepAs) -> Result<(), LogError> {
+        self.ready()?;
+        let group = self.membership.as_ref().and_then(|membership| membership.held.as_ref());
+        let Some(group) = group else { return Err(misuse("only a member of the group can sweep")) };
+        tracing::warn!(
+            member = self.name,
+            ?how,
+            "recovery is held back by a transaction that its coordinator takes for ended; if it was ours, it \
+             is ended now"
+        );
+        let swept = sweep(&mut self.transactions, partitions, group, how);
+        self.judged(swept)
     }
 }
