@@ -21,11 +21,9 @@ mod cluster;
 mod conformance;
 #[path = "kafka/dead_owner.rs"]
 mod dead_owner;
-#[path = "kafka/end_txn.rs"]
-mod end_txn;
 #[path = "kafka/exactly_once.rs"]
 mod exactly_once;
-#[path = "kafka/fleet.rs"]
+#[path = "support/fleet.rs"]
 mod fleet;
 #[path = "kafka/hanging.rs"]
 mod hanging;

@@ -19,7 +19,7 @@ const RATE: u32 = 2_500;
 
 #[test]
 fn processes_and_the_broker_are_killed_and_a_stranger_reads_each_transition_once() {
-    let mut broker = Broker::start(Options::plain());
+    let mut broker = Broker::start(Options::plain().own_controller());
     broker.warm_up();
     let bootstrap = broker.bootstrap(Listener::Plain);
     let fleet = Fleet::new(&bootstrap, EVENT_CLOCK);

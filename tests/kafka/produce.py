@@ -82,15 +82,17 @@ class Deliveries:
 
 def send(producer, args, deliveries):
     topics = pairs(args.topic)
-    begin = time.monotonic()
-    for number, (account, kind, at, line) in enumerate(events(args.files)):
+    due = time.monotonic()
+    for account, kind, at, line in events(args.files):
         topic = topics.get(kind) or topics.get("*")
         if topic is None:
             sys.exit(f"no --topic for '{kind}'")
         more = {"timestamp": at} if args.event_time else {}
         if args.rate:
-            while (left := begin + number / args.rate - time.monotonic()) > 0:
+            while (left := due - time.monotonic()) > 0:
                 producer.poll(left)
+            # What was not sent while nothing was there to send is not made up for.
+            due = max(due, time.monotonic() - 0.1) + 1 / args.rate
         while True:
             try:
                 producer.produce(topic, value=line, key=account.encode(), on_delivery=deliveries, **more)

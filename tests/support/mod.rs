@@ -4,20 +4,24 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+pub mod lines;
 pub mod oracle;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, LineWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use accountpulse::app::instance::Instance;
 use accountpulse::clock;
 use accountpulse::simulate::{Company, CompanyOptions, SimEvent};
+use lines::Lines;
 
 /// Far longer than anything that is waited for takes.
 const LONGEST: Duration = Duration::from_secs(120);
+/// Lines of an instance that a failure shows.
+const SHOWN_LINES: usize = 30;
 
 /// A command of ours, without what the surroundings may have set.
 pub fn accountpulse(args: &[&str]) -> Command {
@@ -42,19 +46,6 @@ pub fn expect(code: i32, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Where the lines of the instances of a data directory are kept, of one after the other.
-pub fn log_of(data: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.log", data.display()))
-}
-
-/// The end of a file of lines.
-pub fn last_lines(file: &Path) -> String {
-    const SHOWN: usize = 30;
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
-}
-
 /// Asks again and again, for a bounded time.
 fn until(reached: impl Fn() -> bool, else_say: impl Fn() -> String) {
     let began = clock::monotonic();
@@ -68,6 +59,8 @@ pub struct Process {
     pub child: Child,
     pub data: PathBuf,
     pub url: String,
+    /// What it said on standard error.
+    pub lines: Arc<Lines>,
 }
 
 impl Process {
@@ -78,26 +71,13 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut kept = LineWriter::new(File::options().create(true).append(true).open(log_of(data)).unwrap());
-        loop {
-            match lines.next() {
-                Some(Ok(line)) => {
-                    writeln!(kept, "{line}").unwrap();
-                    if line.contains("accountpulse runs") {
-                        break;
-                    }
-                }
-                _ => panic!("the instance did not start:\n{}", last_lines(&log_of(data))),
-            }
-        }
-        // The pipe must be read, or a chatty process would stop at a full one. The folder may be gone
-        // before the process is.
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| drop(writeln!(kept, "{line}")))
-        });
-        let url = Instance::read(data).unwrap().url;
-        Process { child, data: data.to_owned(), url }
+        // Read to its end: a chatty process would stop at a full pipe.
+        let lines = Lines::of(child.stderr.take().unwrap());
+        // From here on it is killed if anything fails.
+        let mut process = Process { child, data: data.to_owned(), url: String::new(), lines };
+        process.lines.wait("accountpulse runs");
+        process.url = Instance::read(data).unwrap().url;
+        process
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -120,7 +100,7 @@ impl Process {
 
     /// The last lines it has written.
     fn last_words(&self) -> String {
-        last_lines(&log_of(&self.data))
+        self.lines.last(SHOWN_LINES)
     }
 
     /// Sum of all series of a metric.

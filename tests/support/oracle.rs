@@ -69,7 +69,13 @@ impl Told {
 
 /// Replays files, one per input in input order, each with the events of these kinds.
 pub fn replay(folder: &Path, config: &str, inputs: &[&[Kind]], events: &[SimEvent]) -> Told {
-    let mut args = vec!["replay".to_owned(), "-c".to_owned(), config.to_owned()];
+    replayed(folder, &["-c", config], inputs, events)
+}
+
+/// The same with other arguments of the command.
+pub fn replayed(folder: &Path, args: &[&str], inputs: &[&[Kind]], events: &[SimEvent]) -> Told {
+    let mut args: Vec<String> =
+        ["replay"].iter().chain(args).map(|argument| (*argument).to_owned()).collect();
     for (index, kinds) in inputs.iter().enumerate() {
         let file = folder.join(format!("input-{index}.jsonl"));
         write_lines(&file, events.iter().filter(|event| kinds.contains(&event.kind)));

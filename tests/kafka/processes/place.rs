@@ -1,16 +1,16 @@
 //! One installation of the program: its configuration, its commands, its instances. Whatever it
 //! says is kept, and none of it may be one of its secrets.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use accountpulse::app::instance::Instance as Written;
 use accountpulse::clock;
 use accountpulse::engine::time::rfc3339;
 
+use crate::process::lines::Lines;
 use crate::process::{Process, accountpulse};
 
 /// Partitions of every topic.
@@ -203,7 +203,8 @@ impl Place {
         let lines = Lines::of(child.stderr.take().unwrap());
         let data = self.file(data);
         // From here on it is killed if anything fails.
-        let mut process = Process { child, data: data.clone(), url: String::new() };
+        let mut process =
+            Process { child, data: data.clone(), url: String::new(), lines: Arc::clone(&lines) };
         lines.wait("accountpulse runs");
         process.url = Written::read(&data).unwrap().url;
         Instance { process, lines, place: self }
@@ -214,7 +215,11 @@ impl Place {
         let mut command = self.command("follower", &["tail", topic, "--follow"]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = Lines::of(child.stdout.take().unwrap());
-        Following { _process: Process { child, data: PathBuf::new(), url: String::new() }, lines }
+        let of_process = Arc::clone(&lines);
+        Following {
+            _process: Process { child, data: PathBuf::new(), url: String::new(), lines: of_process },
+            lines,
+        }
     }
 }
 
@@ -286,55 +291,6 @@ impl Drop for Instance<'_> {
         if std::thread::panicking() {
             eprintln!("what an instance said:\n{}", self.lines.text());
         }
-    }
-}
-
-/// The lines of a stream, as they come.
-#[derive(Default)]
-pub struct Lines {
-    found: Mutex<(Vec<String>, bool)>,
-    more: Condvar,
-}
-
-impl Lines {
-    fn of(stream: impl Read + Send + 'static) -> Arc<Lines> {
-        let lines = Arc::new(Lines::default());
-        let of_thread = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                of_thread.found.lock().unwrap().0.push(line);
-                of_thread.more.notify_all();
-            }
-            of_thread.found.lock().unwrap().1 = true;
-            of_thread.more.notify_all();
-        });
-        lines
-    }
-
-    /// Waits for a line that has this in it.
-    pub fn wait(&self, part: &str) -> String {
-        let is_it = |line: &&String| line.contains(part);
-        let found = self.found.lock().unwrap();
-        let waits = |(lines, ended): &mut (Vec<String>, bool)| !*ended && !lines.iter().any(|l| is_it(&l));
-        let (found, _) = self.more.wait_timeout_while(found, LONGEST, waits).unwrap();
-        let line = found.0.iter().find(is_it).cloned();
-        drop(found);
-        line.unwrap_or_else(|| panic!("no line with {part:?} in:\n{}", self.text()))
-    }
-
-    fn wait_for_end(&self) {
-        let found = self.found.lock().unwrap();
-        drop(self.more.wait_timeout_while(found, LONGEST, |(_, ended)| !*ended).unwrap());
-    }
-
-    /// How many lines have this in them.
-    pub fn count(&self, part: &str) -> usize {
-        self.found.lock().unwrap().0.iter().filter(|line| line.contains(part)).count()
-    }
-
-    /// All of them.
-    pub fn text(&self) -> String {
-        self.found.lock().unwrap().0.join("\n")
     }
 }
 

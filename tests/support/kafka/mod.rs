@@ -17,17 +17,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 pub mod certificates;
+mod controller;
+mod java;
 pub mod ports;
 pub mod proxy;
 pub mod python;
 mod settings;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -37,16 +36,16 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 
 pub use certificates::Certificates;
+use controller::Controller;
+use java::{Log, Running, excerpt, java, launch};
 use ports::Port;
 
-/// The line after which every listener is open and the broker may serve.
-const STARTED: &str = "Kafka Server started";
 /// What a broker says when one of its ports is taken.
 const PORT_TAKEN: &str = "Address already in use";
 /// Starts with new ports before a test gives up.
 const STARTS: usize = 5;
-/// Lines of the broker's log that a failure shows.
-const EXCERPT_LINES: usize = 40;
+/// The broker's settings, in its folder.
+const SETTINGS: &str = "server.properties";
 /// Requests of 300 ms before a broker that said it runs is given up.
 const ANSWERS: usize = 100;
 
@@ -92,6 +91,7 @@ pub const USERS: [(&str, &str); 3] =
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     secured: bool,
+    own_controller: bool,
     super_users: Option<Vec<String>>,
     settings: Vec<(String, String)>,
     proxy: Option<u16>,
@@ -106,6 +106,13 @@ impl Options {
     /// Every [`Listener`], with certificates and [`USERS`].
     pub fn secured() -> Options {
         Options { secured: true, ..Options::default() }
+    }
+
+    /// The controller is a process of its own, which lives on when the broker is killed: for tests
+    /// that kill a broker while transactions are under way (`controller.rs` says why).
+    pub fn own_controller(mut self) -> Options {
+        self.own_controller = true;
+        self
     }
 
     /// Refuses what no [`Broker::allow`] allowed, except to these users and to `ANONYMOUS` (who is
@@ -134,15 +141,10 @@ pub struct Broker {
     listeners: Vec<(Listener, Port)>,
     controller: Port,
     certificates: Option<Certificates>,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
     running: Option<Running>,
+    apart: Option<Controller>,
     folder: tempfile::TempDir,
-}
-
-/// The process of a broker, and the shell that outlives us to end it.
-struct Running {
-    java: Child,
-    guard: Child,
 }
 
 /// The one broker of this test binary, plain, warmed up; ends with the process.
@@ -185,18 +187,24 @@ impl Broker {
             certificates,
             log: Arc::default(),
             running: None,
+            apart: None,
             folder,
         };
         std::fs::write(broker.settings_file(), settings::server_properties(&broker)).unwrap();
-        broker.format();
+        broker.format(&broker.settings_file());
+        if broker.options.own_controller {
+            Controller::prepare(&broker, broker.folder.path());
+            broker.format(&broker.folder.path().join(controller::SETTINGS));
+        }
         broker
     }
 
-    fn format(&self) {
+    fn format(&self, settings: &Path) {
         // 22 characters of base64 that differ from broker to broker.
         let cluster_id = format!("AccountpulseTest{:05}A", self.controller.number);
-        let mut format = java(&["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"]);
-        format.arg(self.settings_file());
+        let mut format =
+            java(&["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"], "log4j2.properties");
+        format.arg(settings);
         for (user, password) in USERS.iter().filter(|_| self.options.secured) {
             for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256"] {
                 format.arg("--add-scram").arg(format!("{mechanism}=[name={user},password={password}]"));
@@ -211,22 +219,10 @@ impl Broker {
     fn run(&mut self) -> Result<(), String> {
         assert!(self.running.is_none(), "the broker runs already");
         self.log.lock().unwrap().clear();
-        let mut java = java(&["kafka.Kafka"])
-            .arg(self.settings_file())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // What the JVM itself complains about; the log goes to standard output.
-            .stderr(File::create(self.folder.path().join("stderr")).unwrap())
-            .spawn()
-            .unwrap();
-        let guard = guard(java.id(), self.folder.path());
-        let started = follow(java.stdout.take().unwrap(), self.log.clone());
-        self.running = Some(Running { java, guard });
-        // The sender is gone without a word when the process has ended.
-        if started.recv().is_err() {
-            self.kill9();
-            return Err(self.log_excerpt());
+        if self.options.own_controller && self.apart.is_none() {
+            self.apart = Some(Controller::start(self.folder.path())?);
         }
+        self.running = Some(launch(self.folder.path(), SETTINGS, "log4j2.properties", &self.log)?);
         self.answers();
         Ok(())
     }
@@ -336,13 +332,14 @@ impl Broker {
         python::run("admin.py", &[&["--bootstrap", &bootstrap], args].concat());
     }
 
-    /// Kills the broker at once; what clients were told is durable stays.
+    /// Kills the broker at once; what clients were told is durable stays. With a controller of its
+    /// own, waits until that one has noticed.
     pub fn kill9(&mut self) {
-        if let Some(Running { mut java, mut guard }) = self.running.take() {
-            java.kill().unwrap();
-            java.wait().unwrap();
-            guard.kill().unwrap();
-            guard.wait().unwrap();
+        if let Some(mut running) = self.running.take() {
+            match &self.apart {
+                Some(controller) => controller.outlive(|| running.kill9()),
+                None => running.kill9(),
+            }
         }
     }
 
@@ -380,14 +377,11 @@ impl Broker {
 
     /// The end of what the broker said since its last start.
     pub fn log_excerpt(&self) -> String {
-        let stderr = std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default();
-        let mut lines = self.log.lock().unwrap().clone();
-        lines.extend(stderr.lines().map(str::to_owned));
-        lines.split_off(lines.len().saturating_sub(EXCERPT_LINES)).join("\n")
+        excerpt(self.folder.path(), SETTINGS, &self.log)
     }
 
     fn settings_file(&self) -> PathBuf {
-        self.folder.path().join("server.properties")
+        self.folder.path().join(SETTINGS)
     }
 }
 
@@ -396,21 +390,10 @@ impl Drop for Broker {
         if std::thread::panicking() {
             eprintln!("the broker's last words:\n{}", self.log_excerpt());
         }
+        // Nobody is left to notice.
+        drop(self.apart.take());
         self.kill9();
     }
-}
-
-/// A Java command with Kafka's jars and few threads: tests share two cores with it, and the
-/// quicker start of the first compiler is worth more to them than its slower code.
-fn java(args: &[&str]) -> Command {
-    static JARS: OnceLock<String> = OnceLock::new();
-    let jars = JARS.get_or_init(|| script("kafka.sh", "jars"));
-    let log_settings = root().join("scripts/kafka/log4j2.properties");
-    let mut command = Command::new("java");
-    command.args(["-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-    command.arg(format!("-Dlog4j2.configurationFile={}", log_settings.display()));
-    command.args(["-cp", &format!("{jars}/*")]).args(args);
-    command
 }
 
 /// What one of our scripts answers; a test without its tools fails with the script's sentence.
@@ -423,41 +406,6 @@ fn script(name: &str, argument: &str) -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A shell that waits until this process is gone, then kills the broker and removes its folder. The
-/// pid counts only while its command line still names the folder.
-fn guard(pid: u32, folder: &Path) -> Child {
-    use std::os::unix::process::CommandExt;
-    const SCRIPT: &str =
-        r#"read -r _; ps -p "$1" -o args= | grep -qF "$2" && kill -9 "$1"; exec rm -rf "$2""#;
-    Command::new("sh")
-        .args(["-c", SCRIPT, "guard", &pid.to_string()])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Ctrl-C is for the tests; the guard cleans up after them.
-        .process_group(0)
-        .spawn()
-        .unwrap()
-}
-
-/// Collects the log. One message when the broker has started; none when it ended before.
-fn follow(stdout: std::process::ChildStdout, log: Arc<Mutex<Vec<String>>>) -> Receiver<()> {
-    let (started, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut started = Some(started);
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let is_start = line.contains(STARTED);
-            log.lock().unwrap().push(line);
-            if is_start && let Some(started) = started.take() {
-                // Nobody waits for it any more: fine.
-                let _ = started.send(());
-            }
-        }
-    });
-    receiver
 }
 
 fn signal(name: &str, pid: u32) {

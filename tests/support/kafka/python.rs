@@ -74,6 +74,14 @@ impl Produce {
         command.args(files).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The same for lines that are still to be written, to the standard input of the script.
+    pub fn fed(self) -> Child {
+        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
+        let mut command = command("produce.py", &args);
+        command.arg("/dev/stdin").stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     fn argument(mut self, name: &str, value: &str) -> Produce {
         self.args.extend([name.to_owned(), value.to_owned()]);
         self

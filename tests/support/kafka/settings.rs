@@ -59,8 +59,14 @@ pub fn server_properties(broker: &Broker) -> String {
         Listener::Proxied => broker.options.proxy.unwrap_or(port),
         _ => port,
     });
-    set("controller.quorum.voters", &format!("1@{controller}"));
-    set("listeners", &format!("{open},CONTROLLER://{controller}"));
+    if broker.options.own_controller {
+        set("process.roles", "broker");
+        set("controller.quorum.voters", &format!("2@{controller}"));
+        set("listeners", &open);
+    } else {
+        set("controller.quorum.voters", &format!("1@{controller}"));
+        set("listeners", &format!("{open},CONTROLLER://{controller}"));
+    }
     set("advertised.listeners", &advertised);
     set("log.dirs", broker.folder.path().join("data").to_str().unwrap());
     if let Some(super_users) = &broker.options.super_users {
@@ -75,6 +81,19 @@ pub fn server_properties(broker: &Broker) -> String {
         set(key, value);
     }
     lines
+}
+
+/// The whole file of a controller of its own.
+pub fn controller_properties(broker: &Broker) -> String {
+    let controller = format!("127.0.0.1:{}", broker.controller.number);
+    let data = broker.folder.path().join("controller");
+    format!(
+        "process.roles=controller\nnode.id=2\ncontroller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT\nbroker.session.timeout.ms=2000\n\
+         broker.heartbeat.interval.ms=400\ncontroller.quorum.voters=2@{controller}\n\
+         listeners=CONTROLLER://{controller}\nlog.dirs={}\n",
+        data.display()
+    )
 }
 
 fn secure(broker: &Broker, set: &mut dyn FnMut(&str, &str)) {

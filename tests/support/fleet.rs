@@ -1,8 +1,21 @@
 //! Several instances of the program on one cluster: their configuration, their lives, what they
-//! have committed, and what a stranger reads of them.
+//! have committed, and what a stranger reads of them. Include it beside the two other parts:
+//!
+//! ```text
+//! #[path = "support/fleet.rs"]
+//! mod fleet;
+//! #[path = "support/mod.rs"]
+//! mod process;
+//! #[path = "support/kafka/mod.rs"]
+//! mod support;
+//! ```
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use accountpulse::app::cluster_status::cluster_status;
 use accountpulse::app::kafka_link::KafkaLink;
@@ -13,11 +26,12 @@ use accountpulse::log::TopicPartition;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
+use crate::process::lines::Lines;
 use crate::process::oracle::Told;
-use crate::process::{Process, expect, last_lines};
+use crate::process::{Process, expect};
 use crate::support::python;
 
-/// Partitions of every topic.
+/// Partitions of every topic, unless a [`Shape`] says otherwise.
 pub const PARTITIONS: u32 = 4;
 /// Two input topics and what they carry.
 pub const INPUTS: [&[Kind]; 2] = [
@@ -26,27 +40,82 @@ pub const INPUTS: [&[Kind]; 2] = [
 ];
 /// Their names.
 pub const TOPICS: [&str; 2] = ["product.v1", "business.v1"];
-/// A test gives up when nothing more is handled for so long. It may take as long as it goes on.
+/// Longest time without progress.
 const STANDSTILL: Duration = Duration::from_secs(120);
-/// Between two looks at what is handled.
-const PACE: Duration = Duration::from_millis(50);
+/// Time between two looks at the progress.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Lines of each instance that a failure shows.
+const SHOWN_LINES: usize = 30;
+
+/// How large a fleet is, and how soon a silent member is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// Workers of an instance.
+    pub workers: u32,
+    /// `kafka.session_timeout`, seconds.
+    pub session_s: u32,
+    /// `kafka.transaction_timeout`, seconds.
+    pub transaction_s: u32,
+}
+
+impl Default for Shape {
+    fn default() -> Shape {
+        Shape { partitions: PARTITIONS, workers: 2, session_s: 6, transaction_s: 4 }
+    }
+}
+
+/// Waits as long as something moves.
+pub struct Patience {
+    best: u64,
+    since: Instant,
+}
+
+impl Patience {
+    /// Begins now.
+    pub fn new() -> Patience {
+        Patience { best: 0, since: clock::monotonic() }
+    }
+
+    /// Takes in how far it has come: whether nothing has moved for too long. Rests a little.
+    pub fn is_over(&mut self, reached: u64) -> bool {
+        let now = clock::monotonic();
+        if reached > self.best {
+            *self = Patience { best: reached, since: now };
+        }
+        clock::pause(LOOK);
+        now.duration_since(self.since) > STANDSTILL
+    }
+}
 
 /// The instances of one test, in a folder of their own.
 pub struct Fleet {
     folder: tempfile::TempDir,
     brokers: String,
     more: String,
-    link: KafkaLink,
+    shape: Shape,
+    /// How the test itself asks the cluster.
+    pub link: KafkaLink,
+    /// What each instance says that was started last under its name.
+    said: Mutex<Vec<(String, Arc<Lines>)>>,
 }
 
 impl Fleet {
     /// Of the cluster at `brokers`; `more` is added to every configuration.
     pub fn new(brokers: &str, more: &str) -> Fleet {
+        Fleet::shaped(brokers, more, Shape::default())
+    }
+
+    /// Of another shape.
+    pub fn shaped(brokers: &str, more: &str, shape: Shape) -> Fleet {
         let folder = tempfile::tempdir().unwrap();
-        let text = yaml(brokers, "observer", folder.path(), more);
+        let text = yaml(brokers, "observer", folder.path(), more, shape);
         let config = Config::parse("observer", &text, &|_| None).unwrap();
         let link = KafkaLink::open(&config).unwrap();
-        Fleet { folder, brokers: brokers.to_owned(), more: more.to_owned(), link }
+        let (brokers, more) = (brokers.to_owned(), more.to_owned());
+        Fleet { folder, brokers, more, shape, link, said: Mutex::default() }
     }
 
     /// The folder.
@@ -57,7 +126,8 @@ impl Fleet {
     /// Writes the configuration of an instance; its path.
     pub fn config(&self, instance: &str) -> PathBuf {
         let path = self.folder.path().join(format!("{instance}.yaml"));
-        std::fs::write(&path, yaml(&self.brokers, instance, self.folder.path(), &self.more)).unwrap();
+        std::fs::write(&path, yaml(&self.brokers, instance, self.folder.path(), &self.more, self.shape))
+            .unwrap();
         path
     }
 
@@ -71,43 +141,49 @@ impl Fleet {
     /// Starts an instance.
     pub fn start(&self, instance: &str) -> Process {
         let config = self.config(instance);
-        Process::start(&self.folder.path().join(instance), &["-c", config.to_str().unwrap()])
+        let process = Process::start(&self.folder.path().join(instance), &["-c", config.to_str().unwrap()]);
+        let mut said = self.said.lock().unwrap();
+        said.retain(|(name, _)| name != instance);
+        said.push((instance.to_owned(), Arc::clone(&process.lines)));
+        process
+    }
+
+    /// The last lines of every instance.
+    pub fn last_words(&self) -> String {
+        let said = self.said.lock().unwrap();
+        said.iter().map(|(name, lines)| format!("{name}:\n{}\n", lines.last(SHOWN_LINES))).collect()
     }
 
     /// Input records handled by commits so far.
     pub fn committed(&self) -> u64 {
         let inputs = self.link.topics.input_ids();
         let at = |partition| inputs.iter().map(move |topic| TopicPartition { topic: *topic, partition });
-        let all: Vec<TopicPartition> = (0..PARTITIONS).flat_map(at).collect();
+        let all: Vec<TopicPartition> = (0..self.shape.partitions).flat_map(at).collect();
         // A broker that is away answers later.
         let found = self.link.cluster.positions(&all, Duration::from_secs(5));
         found.map_or(0, |found| found.iter().flatten().map(|position| position.position).sum())
     }
 
-    /// Waits until so many input records are handled, for as long as there are ever more.
+    /// Waits until so many input records are handled.
     pub fn wait_for(&self, records: u64) {
-        let (mut most, mut since) = (0, clock::monotonic());
+        let mut patience = Patience::new();
         loop {
-            let handled = self.committed();
-            if handled >= records {
+            let reached = self.committed();
+            if reached >= records {
                 return;
             }
-            if handled > most {
-                (most, since) = (handled, clock::monotonic());
-            }
-            if clock::monotonic().duration_since(since) > STANDSTILL {
-                let shown = cluster_status(&self.link, clock::wall_ms());
-                panic!("only {most} of {records} records are handled: {shown:#?}\n{}", self.last_words());
-            }
-            clock::pause(PACE);
+            let stands = patience.is_over(reached);
+            let shown = || format!("{}\n{}", self.status(), self.last_words());
+            assert!(!stands, "only {reached} of {records} records are handled: {}", shown());
         }
     }
 
-    /// The last lines of every instance.
-    fn last_words(&self) -> String {
-        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
-        logs.map(|log| format!("{}:\n{}\n", log.display(), last_lines(&log))).collect()
+    /// How the shards stand, in the words of the command.
+    pub fn status(&self) -> String {
+        match cluster_status(&self.link, clock::wall_ms()) {
+            Ok(status) => format!("{status:#?}"),
+            Err(error) => error.to_string(),
+        }
     }
 
     /// What a reader that knows only `docs/contract.md` finds.
@@ -133,7 +209,7 @@ impl Fleet {
         };
         for name in ["checkpoints", "scores", "risks", "dead-letters"] {
             let topic = format!("accountpulse.{name}.v1");
-            for partition in 0..PARTITIONS as i32 {
+            for partition in 0..self.shape.partitions as i32 {
                 let [seen, written] =
                     ["read_committed", "read_uncommitted"].map(|level| end(level, &topic, partition));
                 assert_eq!(seen, written, "a transaction is open in {topic}/{partition}");
@@ -147,11 +223,13 @@ impl Fleet {
     }
 }
 
-fn yaml(brokers: &str, instance: &str, folder: &Path, more: &str) -> String {
+fn yaml(brokers: &str, instance: &str, folder: &Path, more: &str, shape: Shape) -> String {
     let [product, business] = TOPICS;
+    let Shape { partitions, workers, session_s, transaction_s } = shape;
     format!(
-        "storage:\n  log: kafka\n  retention:\n    events: 3650d\n    risks: 3650d\nkafka:\n  brokers: {brokers}\n  instance: {instance}\n  workers: 2\n  \
-         partitions: {PARTITIONS}\n  replication: 1\n  session_timeout: 6s\n  transaction_timeout: 4s\n\
+        "storage:\n  log: kafka\n  retention:\n    events: 3650d\n    risks: 3650d\nkafka:\n  brokers: {brokers}\n  instance: {instance}\n  workers: {workers}\n  \
+         partitions: {partitions}\n  replication: 1\n  session_timeout: {session_s}s\n  \
+         transaction_timeout: {transaction_s}s\n\
          topics:\n  names:\n    logins: {product}\n    usage: {product}\n    tickets: {business}\n    \
          invoices: {business}\n    surveys: {business}\n    contacts: {business}\n    \
          contracts: {business}\n    accounts: {business}\n\
