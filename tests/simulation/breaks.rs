@@ -1,8 +1,8 @@
 //! The harness is worth something only if it finds what is really broken: every part of the
-//! protocol, left out one at a time, is noticed within [`BREAK_SEEDS`] seeds.
+//! protocol, left out one at a time, is noticed within [`BREAK_SEEDS`] seeds, by a seed that passes
+//! without the bug.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use accountpulse::log::sim::Weakness;
 use accountpulse::worker::Break;
@@ -12,7 +12,7 @@ use super::{in_parallel, run};
 
 /// Seeds tried for each bug, at most: the first that finds it ends the search.
 const BREAK_SEEDS: u64 = 2_000;
-/// Picks one bug for `one_seed`.
+/// Picks one bug, here and for `one_seed`.
 pub const BUG_VARIABLE: &str = "ACCOUNTPULSE_SIM_BUG";
 
 pub const BUGS: [Bug; 34] = [
@@ -65,14 +65,16 @@ fn name(bug: Bug) -> String {
 }
 
 #[test]
-fn planted_bugs_are_found() {
+fn planted_breaks_are_found() {
     let mut unseen = Vec::new();
-    for bug in BUGS {
+    let picked = std::env::var(BUG_VARIABLE).ok();
+    for bug in BUGS.into_iter().filter(|bug| picked.as_ref().is_none_or(|picked| *picked == name(*bug))) {
         let found: Mutex<Option<(u64, String)>> = Mutex::new(None);
-        let tried = AtomicU64::new(0);
         in_parallel(BREAK_SEEDS, |seed| {
-            tried.fetch_add(1, Ordering::Relaxed);
             let Err(error) = run(seed, Some(bug)).result else { return true };
+            if run(seed, None).result.is_err() {
+                return true;
+            }
             let mut found = found.lock().unwrap();
             if found.as_ref().is_none_or(|(known, _)| seed < *known) {
                 *found = Some((seed, error));

@@ -110,7 +110,15 @@ fn activity(rng: &mut Rng, account: &str, out: &mut Vec<Draft>) {
         }
         let at = START_MS + day * DAY_MS + (rng.below(24 * 60) * 60_000) as i64;
         let user = rng.below(3);
-        out.push(draft(0, account, &format!("l{day}"), at, &format!(r#""login":{{"user_id":"u{user}"}}"#)));
+        // Some sign-ins are only ever told through the other topic.
+        let topic = usize::from(rng.below(4) == 0);
+        out.push(draft(
+            topic,
+            account,
+            &format!("l{day}"),
+            at,
+            &format!(r#""login":{{"user_id":"u{user}"}}"#),
+        ));
         if rng.below(3) == 0 {
             let body = format!(r#""usage":{{"user_id":"u{user}","feature":"export","count":{}}}"#, 1 + day);
             out.push(draft(0, account, &format!("u{day}"), at + 60_000, &body));

@@ -34,7 +34,7 @@ pub struct State {
 pub type States = BTreeMap<String, Vec<State>>;
 
 /// What a score record says about the state.
-pub fn said(record: &Value) -> Vec<Value> {
+fn said(record: &Value) -> Vec<Value> {
     FIELDS.iter().map(|field| record[field].clone()).collect()
 }
 
@@ -46,9 +46,10 @@ pub fn as_of_ms(record: &Value) -> i64 {
 
 /// Whether the account stood so at the clock it names.
 pub fn passed_through(states: &States, account: &str, record: &Value) -> bool {
-    let (said, at_ms) = (said(record), as_of_ms(record));
+    let at_ms = as_of_ms(record);
+    let same = |said: &[Value]| said.iter().zip(FIELDS).all(|(value, field)| *value == record[field]);
     let states = states.get(account).map(Vec::as_slice).unwrap_or_default();
-    states.iter().any(|state| state.from_ms <= at_ms && at_ms <= state.to_ms && state.said == said)
+    states.iter().any(|state| state.from_ms <= at_ms && at_ms <= state.to_ms && same(&state.said))
 }
 
 /// Walks through the history.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::history::{History, PARTITIONS, Placed};
 use super::ideal;
 use super::reader::{Known, Reader};
-use super::setup::{LATENESS_MS, MUTABLE_RULE, Mode, config, intake};
+use super::setup::{Bug, LATENESS_MS, MUTABLE_RULE, Mode, config, intake};
 use super::world::World;
 
 /// The committed outputs and the final state.
@@ -32,13 +32,15 @@ pub struct Expected {
     pub known: Option<Arc<Known>>,
 }
 
-/// The uninterrupted run of a history, and what is known without any run.
-pub fn expect(number: u64, mode: Mode) -> Result<Expected, String> {
+/// The uninterrupted run of a history, and what is known without any run. A bug that changes what
+/// the events mean is held to the uninterrupted run with the same bug: what must be noticed is that
+/// a recovery gives something else.
+pub fn expect(number: u64, mode: Mode, bug: Option<Bug>) -> Result<Expected, String> {
     let history = history_of(number, mode);
-    let mut world = World::quiet(number, mode, history);
+    let mut world = World::quiet_with(number, mode, history, bug);
     world.run()?;
     let told = told(&mut world, history)?;
-    let known = (mode == Mode::Event).then(|| {
+    let known = (mode == Mode::Event && bug.is_none()).then(|| {
         let states = ideal::states(history, LATENESS_MS);
         Arc::new(Known { risks: told.risks.clone(), states })
     });

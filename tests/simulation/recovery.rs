@@ -20,6 +20,22 @@ fn with_crashes(indices: &[u64]) -> Result<(), String> {
     compare(&expected(0, Mode::Event).told, &told(&mut world, history)?)
 }
 
+/// Repeats one run, with these crashes.
+const CRASHES_VARIABLE: &str = "ACCOUNTPULSE_SIM_CRASHES";
+
+fn replay(crashes: &[u64]) -> String {
+    let crashes: Vec<String> = crashes.iter().map(u64::to_string).collect();
+    let crashes = crashes.join(",");
+    format!("{CRASHES_VARIABLE}={crashes} cargo test --test simulation -- --nocapture these_crashes")
+}
+
+#[test]
+fn these_crashes() {
+    let crashes = std::env::var(CRASHES_VARIABLE).unwrap_or_default();
+    let crashes: Vec<u64> = crashes.split(',').filter_map(|at| at.parse().ok()).collect();
+    with_crashes(&crashes).unwrap();
+}
+
 /// One run per number, on all cores.
 fn all_hold(what: &str, end: u64, crashes: impl Fn(u64) -> Vec<u64> + Sync) {
     let failures = Mutex::new(Vec::new());
@@ -31,7 +47,9 @@ fn all_hold(what: &str, end: u64, crashes: impl Fn(u64) -> Vec<u64> + Sync) {
     });
     println!("{end} runs, {what}");
     let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{} of {end}: {:?}", failures.len(), failures.first());
+    let lines: Vec<String> =
+        failures.iter().take(5).map(|(at, error)| format!("{error}\n    {}", replay(at))).collect();
+    assert!(failures.is_empty(), "{} of {end}:\n{}", failures.len(), lines.join("\n"));
 }
 
 fn calls_of_a_quiet_run() -> u64 {

@@ -167,9 +167,8 @@ pub fn crowded(seed: u64, traits: &Traits, clock: ClockMode) -> WorkerSettings {
     settings.round_ms = 40 + (seed % 5) as i64 * 40;
     settings.max_effects = 2 + (seed % 7) as usize;
     settings.page_bytes_per_commit = 1 + (seed % 3) as usize * 1_500;
-    settings.page_split_bytes = if seed.is_multiple_of(3) { 90 } else { 300 };
     settings.max_buffered_records = 8;
-    settings.read_bytes = 600;
+    settings.read_bytes = if traits.ppm > 0 { 600 } else { 2_400 };
     settings.commit_timeout_ms = traits.patience_ms;
     settings.restore_stall_ms = traits.patience_ms * 2;
     settings.retry_ms = 3;

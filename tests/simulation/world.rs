@@ -144,7 +144,12 @@ impl World {
 
     /// A world without faults and with one member: the uninterrupted run.
     pub fn quiet(seed: u64, mode: Mode, history: &'static History) -> Self {
-        let mut world = World::new(seed, Traits::quiet(mode), history, None, None);
+        World::quiet_with(seed, mode, history, None)
+    }
+
+    /// The same with a bug.
+    pub fn quiet_with(seed: u64, mode: Mode, history: &'static History, bug: Option<Bug>) -> Self {
+        let mut world = World::new(seed, Traits::quiet(mode), history, None, bug);
         world.seats.truncate(1);
         world.crash_at(&[]);
         world
@@ -219,6 +224,8 @@ impl World {
         // What is promised does not depend on the encoding, and it may change at any restart.
         let encodings = [OutputEncoding::Json, OutputEncoding::Protobuf];
         settings.output_encoding = encodings[((self.seed + self.step) % 2) as usize];
+        // Nor on the size of page parts, so that some become superfluous.
+        settings.page_split_bytes = [90, 300, 1_000][((self.seed + self.step) % 3) as usize];
         settings.known_epochs = self.seats[seat].known_epochs.clone();
         if let Some(Bug::Worker(which)) = self.bug {
             settings.planted = Planted::new(which);
@@ -318,7 +325,7 @@ impl World {
         if self.step.is_multiple_of(8) {
             self.read()?;
         }
-        if self.step.is_multiple_of(32) {
+        if self.step.is_multiple_of(96) {
             self.look_at_scores()?;
         }
         let index = self.rng.below(self.seats.len() as u64) as usize;
