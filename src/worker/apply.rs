@@ -16,7 +16,8 @@ use super::breaker::OnBad;
 use super::counts::WorkerCounts;
 use super::dead_letter::{Stage, dead_letter, size_of};
 use super::frontier::{Heard, frontier};
-use super::owned::{Lane, OwnedShard, Queued};
+use super::owned::{Lane, OwnedShard};
+use super::queued::Queued;
 use super::settings::{Break, WorkerSettings};
 use crate::engine::event::{Event, Headers, Intake, RawRecord, Refusal};
 use crate::engine::{Input, Shard, Verdict};
@@ -76,13 +77,12 @@ pub(super) fn apply_pass<B: RecordBatch>(
     counts: &mut WorkerCounts,
 ) -> Pass {
     // The queues are borrowed by the decoded heads while the rest of the shard changes.
-    let mut queues: Vec<VecDeque<Queued<B>>> =
+    let queues: Vec<VecDeque<Queued<B>>> =
         owned.lanes.iter_mut().map(|lane| std::mem::take(&mut lane.queue)).collect();
     let mut taken = vec![0_usize; queues.len()];
     let pass = merge(owned, &queues, &mut taken, context, counts);
-    for ((lane, queue), taken) in owned.lanes.iter_mut().zip(&mut queues).zip(taken) {
-        queue.drain(..taken);
-        lane.queue = std::mem::take(queue);
+    for ((lane, queue), taken) in owned.lanes.iter_mut().zip(queues).zip(taken) {
+        lane.give_back(queue, taken);
     }
     pass
 }
