@@ -117,6 +117,7 @@ fn options(config: &Config, topics: &TopicTable) -> Result<KafkaOptions, LinkErr
     Ok(KafkaOptions {
         brokers: kafka.brokers.clone(),
         group: kafka.group.clone(),
+        fetched_bytes: config.memory.fetched_bytes,
         instance: kafka.instance.clone().unwrap_or_else(|| COMMAND.to_owned()),
         topics: topics.names.clone(),
         inputs: topics.input_ids(),

@@ -71,6 +71,8 @@ impl Board {
         let shards: Vec<&ShardStatus> = all().flat_map(|status| &status.shards).collect();
         let refused = shards.iter().filter(|shard| shard.state != ShardState::Live).count();
         SHARDS_REFUSED.set(&[], refused as f64);
+        let buffered: usize = shards.iter().map(|shard| shard.buffered_bytes).sum();
+        BUFFERED_BYTES.set(&[], buffered as f64);
         self.inputs(places, &shards);
         if all().any(live) {
             self.shards(&shards, now_ms);

@@ -326,6 +326,7 @@ pub fn worker_settings(config: &Config, topics: &TopicTable) -> WorkerSettings {
     settings.output_encoding = config.topics.output_encoding;
     settings.commit_interval_ms = millis(config.commit_interval);
     settings.round_ms = millis(config.checkpoint_round);
+    settings.max_buffered_bytes = config.memory.buffered_bytes;
     if config.storage.log == LogKind::Kafka {
         // A transaction may stay open that long, and a successor must be able to sit it out.
         let open_ms = millis(config.kafka.transaction_timeout);

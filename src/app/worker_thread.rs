@@ -144,7 +144,8 @@ impl<M: Members> Parts<M> {
         let status = worker.status();
         if counts.restores > 0 {
             let shards: Vec<String> = status.shards.iter().map(|shard| shard.partition.to_string()).collect();
-            tracing::info!(shards = shards.join(" "), ms = counts.restore_ms, "restored");
+            let (ms, tail_ms) = (counts.restore_ms, counts.tail_ms);
+            tracing::info!(shards = shards.join(" "), ms, tail_ms, "restored");
         }
         self.reporter.status(&status, clock::wall_ms(), &|at| self.members.end(at));
         status

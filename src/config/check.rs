@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Finding;
-use super::file::{File, HttpFile, NamesFile, did_you_mean};
+use super::file::{File, HttpFile, MemoryFile, NamesFile, did_you_mean};
 use super::scalar::{Leaf, interpolate};
 use super::show::show_duration;
 use super::tree;
 use super::{
-    Clock, ClockMode, Config, Http, LogFormat, LogKind, LogSettings, OutputEncoding, PARTITIONS, Storage,
-    Topics,
+    Clock, ClockMode, Config, Http, LogFormat, LogKind, LogSettings, Memory, OutputEncoding, PARTITIONS,
+    Storage, Topics,
 };
 use crate::engine::EngineConfig;
 use crate::engine::event::Kind;
@@ -74,6 +74,7 @@ pub fn check(file: &File, text: &str, env: Env<'_>) -> Result<Config, Vec<Findin
                 default.clock.skew_limit,
             ),
         },
+        memory: c.memory(&file.memory, default.memory),
         person_key_file: c.path(
             &file.privacy.person_key_file,
             "privacy.person_key_file",
@@ -262,6 +263,19 @@ impl Checker<'_> {
             queued_requests: self.number(&file.queued_requests, "http.queued_requests", QUEUED, queued)
                 as usize,
             ready_lag_records: self.number(&file.ready_lag_records, "http.ready_lag_records", LAG, lag),
+        }
+    }
+
+    fn memory(&mut self, file: &MemoryFile, default: Memory) -> Memory {
+        const BUFFERED: (u64, u64) = (1024 * 1024, 16 * 1024 * 1024 * 1024);
+        /// Half of it is one answer of a broker, which must have room for the largest record.
+        const FETCHED: (u64, u64) = (4 * 1024 * 1024, 1024 * 1024 * 1024);
+        let (buffered, fetched) = (default.buffered_bytes as u64, default.fetched_bytes as u64);
+        Memory {
+            buffered_bytes: self.number(&file.buffered_bytes, "memory.buffered_bytes", BUFFERED, buffered)
+                as usize,
+            fetched_bytes: self.number(&file.fetched_bytes, "memory.fetched_bytes", FETCHED, fetched)
+                as usize,
         }
     }
 

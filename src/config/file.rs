@@ -31,6 +31,9 @@ pub struct File {
     /// How time passes.
     #[serde(deserialize_with = "section")]
     pub clock: ClockFile,
+    /// What may wait in memory.
+    #[serde(deserialize_with = "section")]
+    pub memory: MemoryFile,
     /// Personal data.
     #[serde(deserialize_with = "section")]
     pub privacy: PrivacyFile,
@@ -216,6 +219,16 @@ pub struct ClockFile {
     pub lateness: Option<Leaf>,
     /// How far ahead an event may be.
     pub skew_limit: Option<Leaf>,
+}
+
+/// `memory`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryFile {
+    /// Input that a worker holds and has not applied.
+    pub buffered_bytes: Option<Leaf>,
+    /// Input that the cluster's client fetches ahead of a worker.
+    pub fetched_bytes: Option<Leaf>,
 }
 
 /// `privacy`

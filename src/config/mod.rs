@@ -64,6 +64,10 @@ pub const DEFAULT_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
 pub const DEFAULT_QUEUED_REQUESTS: u32 = 64;
 /// Default of `http.ready_lag_records`.
 pub const DEFAULT_READY_LAG_RECORDS: u64 = 50_000;
+/// Default of `memory.buffered_bytes`.
+pub const DEFAULT_BUFFERED_BYTES: u64 = 64 * 1024 * 1024;
+/// Default of `memory.fetched_bytes`.
+pub const DEFAULT_FETCHED_BYTES: u64 = 32 * 1024 * 1024;
 /// Default of `commit_interval`.
 pub const DEFAULT_COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 /// Default of `checkpoint_round`.
@@ -86,6 +90,8 @@ pub struct Config {
     pub http: Http,
     /// How a shard's clock moves.
     pub clock: Clock,
+    /// What may wait in memory.
+    pub memory: Memory,
     /// Where the key of the person pseudonyms lies. Relative paths are inside the data directory.
     pub person_key_file: PathBuf,
     /// Longest time between two commits while there is something to commit.
@@ -208,6 +214,15 @@ pub struct Clock {
     pub skew_limit: Duration,
 }
 
+/// See `memory` in `defaults.yaml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Input that a worker holds and has not applied.
+    pub buffered_bytes: usize,
+    /// Input that the cluster's client fetches ahead of a worker.
+    pub fetched_bytes: usize,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -248,6 +263,10 @@ impl Default for Config {
                 mode: ClockMode::Wall,
                 lateness: DEFAULT_LATENESS,
                 skew_limit: DEFAULT_SKEW_LIMIT,
+            },
+            memory: Memory {
+                buffered_bytes: DEFAULT_BUFFERED_BYTES as usize,
+                fetched_bytes: DEFAULT_FETCHED_BYTES as usize,
             },
             person_key_file: PathBuf::from(DEFAULT_PERSON_KEY_FILE),
             commit_interval: DEFAULT_COMMIT_INTERVAL,

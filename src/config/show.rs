@@ -52,7 +52,7 @@ impl Config {
             "storage:\n  log: {log}\n  data_dir: {}\n  partitions: {PARTITIONS}\n  retention:\n    events: {}\n    \
              risks: {}\n    dead_letters: {}\n{}topics:\n  output_encoding: {encoding}\n  names:\n{names}http:\n  listen: {}\n  \
              request_bytes: {}\n  queued_requests: {}\n  ready_lag_records: {}\n\
-             clock:\n  mode: {mode}\n  lateness: {}\n  skew_limit: {}\nprivacy:\n  person_key_file: {}\n\
+             clock:\n  mode: {mode}\n  lateness: {}\n  skew_limit: {}\nmemory:\n  buffered_bytes: {}\n  fetched_bytes: {}\nprivacy:\n  person_key_file: {}\n\
              commit_interval: {}\ncheckpoint_round: {}\nlog:\n  format: {format}\n  level: {}\n{}",
             quoted(&kept.data_dir.to_string_lossy()),
             show_duration(kept.retention_events),
@@ -65,6 +65,8 @@ impl Config {
             self.http.ready_lag_records,
             show_duration(self.clock.lateness),
             show_duration(self.clock.skew_limit),
+            self.memory.buffered_bytes,
+            self.memory.fetched_bytes,
             quoted(&self.person_key_file.to_string_lossy()),
             show_duration(self.commit_interval),
             show_duration(self.checkpoint_round),

@@ -49,6 +49,9 @@ pub struct RecordRef<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// What a record weighs beside key and value: its place in a batch and in the queue of its input.
+pub const RECORD_BYTES: usize = 128;
+
 /// Records that own (or keep alive) their bytes until dropped. Records of one partition stand
 /// in offset order; offsets may have gaps (aborted records, transaction markers, compaction).
 pub trait RecordBatch {
@@ -70,6 +73,14 @@ pub trait RecordBatch {
     fn place(&self, index: usize) -> (TopicPartition, Offset) {
         let record = self.get(index);
         (record.at, record.offset)
+    }
+    /// About the memory that the record at `index` holds, so that what waits can be bounded.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn weight(&self, index: usize) -> usize {
+        let record = self.get(index);
+        RECORD_BYTES + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)
     }
     /// Whether the record at `index` may have headers; `false` saves their look-up.
     fn has_headers(&self, index: usize) -> bool {

@@ -168,6 +168,9 @@ catalogue! {
     RECORDS_WAITING = "records_waiting", Gauge, [Topic, Partition],
         "Input records that were appended and not yet handled by a commit.",
         "Briefly under load; growth means that the worker cannot keep up or is held.";
+    BUFFERED_BYTES = "buffered_bytes", Gauge, [],
+        "Memory that input holds which workers took from the log and did not apply, about.",
+        "Briefly under load; at most `memory.buffered_bytes` per worker, and near it while an input is waited for.";
     ACCOUNTS = "accounts", Gauge, [Band],
         "Accounts by band of their score.", "As soon as accounts are known.";
     SCORES_PUBLISHED = "scores_published_total", Counter, [],

@@ -16,8 +16,9 @@ use super::breaker::OnBad;
 use super::counts::WorkerCounts;
 use super::dead_letter::{Stage, dead_letter, size_of};
 use super::frontier::frontier;
-use super::owned::{Lane, OwnedShard, Queued};
+use super::owned::{Lane, OwnedShard};
 use super::planted::Break;
+use super::queued::Queued;
 use super::settings::WorkerSettings;
 use crate::engine::event::{Event, Headers, Intake, RawRecord, Refusal};
 use crate::engine::{Input, Verdict};
@@ -77,13 +78,12 @@ pub(super) fn apply_pass<B: RecordBatch>(
     counts: &mut WorkerCounts,
 ) -> Pass {
     // The queues are borrowed by the decoded heads while the rest of the shard changes.
-    let mut queues: Vec<VecDeque<Queued<B>>> =
+    let queues: Vec<VecDeque<Queued<B>>> =
         owned.lanes.iter_mut().map(|lane| std::mem::take(&mut lane.queue)).collect();
     let mut taken = vec![0_usize; queues.len()];
     let pass = merge(owned, &queues, &mut taken, context, counts);
-    for ((lane, queue), taken) in owned.lanes.iter_mut().zip(&mut queues).zip(taken) {
-        queue.drain(..taken);
-        lane.queue = std::mem::take(queue);
+    for ((lane, queue), taken) in owned.lanes.iter_mut().zip(queues).zip(taken) {
+        lane.give_back(queue, taken);
     }
     pass
 }

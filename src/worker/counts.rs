@@ -68,6 +68,8 @@ pub struct WorkerCounts {
     pub refused: u64,
     /// Time of finished recoveries, summed.
     pub restore_ms: i64,
+    /// The part of it in which input was read again, from the last checkpoint to the last commit.
+    pub tail_ms: i64,
     /// Breakers tripped.
     pub held: u64,
     /// From the instant of an event or deadline to its committed transition, a sample.
@@ -145,6 +147,7 @@ impl WorkerCounts {
         self.swept += other.swept;
         self.refused += other.refused;
         self.restore_ms += other.restore_ms;
+        self.tail_ms += other.tail_ms;
         self.held += other.held;
     }
 }

@@ -17,11 +17,12 @@
 //! # Rooms
 //!
 //! - `apply.rs` merge of a shard's inputs by event time; `frontier.rs` how far the clock may go;
-//!   `breaker.rs` when an input partition is held; `dead_letter.rs` what becomes of bad input
+//!   `flow.rs` how much input may wait; `breaker.rs` when an input partition is held; `dead_letter.rs`
+//!   what becomes of bad input
 //! - `commit.rs` one transaction; `output.rs` its scores and transitions as records; `rounds.rs` which pages it carries; `format.rs` their bytes
 //! - `restore/` recovery; `judge.rs` which checkpoint may be used
-//! - `owned.rs` a shard and its inputs; `counts.rs` what happened; `settings.rs` limits;
-//!   `planted.rs` what tests leave out on purpose
+//! - `owned.rs` a shard and its inputs, `queued.rs` their records; `counts.rs` what happened;
+//!   `settings.rs` limits; `planted.rs` what tests leave out on purpose
 //!
 //! # Crash-only
 //!
@@ -36,12 +37,14 @@ mod breaker;
 mod commit;
 mod counts;
 mod dead_letter;
+mod flow;
 pub mod format;
 mod frontier;
 mod judge;
 mod output;
 mod owned;
 mod planted;
+mod queued;
 mod restore;
 mod rounds;
 mod settings;
@@ -212,6 +215,8 @@ pub struct Worker<L: Log> {
     stopping: bool,
     /// A commit is full; apply nothing until it has landed.
     full: bool,
+    /// The next assignment goes on behind what is buffered instead of reading it again.
+    keeps_buffered: bool,
     next_commit_ms: i64,
     /// The shard that applies and writes pages first; moves on with each commit.
     first: u32,
@@ -257,6 +262,7 @@ impl<L: Log> Worker<L> {
             leaving: false,
             stopping: false,
             full: false,
+            keeps_buffered: false,
             next_commit_ms: i64::MIN,
             first: 0,
             effect_bytes: FIRST_EFFECT_BYTES,

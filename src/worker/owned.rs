@@ -7,75 +7,14 @@
 //! This room only keeps; it must not call the log.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::breaker::Breaker;
 use super::frontier::Heard;
+use super::queued::Queued;
 use super::rounds::Rounds;
 use crate::engine::Shard;
-use crate::engine::event::Headers;
 use crate::engine::record::RiskTransition;
-use crate::log::{Offset, OutRecord, RecordBatch, RecordRef, TopicPartition};
-
-/// A polled record that waits for its turn; keeps its batch alive.
-pub(super) struct Queued<B> {
-    batch: Arc<B>,
-    index: usize,
-    offset: Offset,
-}
-
-impl<B: RecordBatch> Queued<B> {
-    /// The record at `index` of `batch`, which has it at that offset.
-    pub fn new(batch: Arc<B>, index: usize, offset: Offset) -> Self {
-        Queued { batch, index, offset }
-    }
-
-    /// The record.
-    pub fn record(&self) -> RecordRef<'_> {
-        self.batch.get(self.index)
-    }
-
-    /// Its offset.
-    pub fn offset(&self) -> Offset {
-        self.offset
-    }
-}
-
-impl<B: RecordBatch> Headers for Queued<B> {
-    fn any(&self) -> bool {
-        self.batch.has_headers(self.index)
-    }
-
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.batch.header(self.index, name)
-    }
-
-    fn each<'h>(&'h self, see: &mut dyn FnMut(&'h str, &'h [u8])) {
-        self.batch.each_header(self.index, see);
-    }
-}
-
-/// The headers of a record of a batch that is only read.
-pub(super) struct HeadersAt<'b, B> {
-    /// The batch.
-    pub batch: &'b B,
-    /// Which record.
-    pub index: usize,
-}
-
-impl<B: RecordBatch> Headers for HeadersAt<'_, B> {
-    fn any(&self) -> bool {
-        self.batch.has_headers(self.index)
-    }
-
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.batch.header(self.index, name)
-    }
-
-    fn each<'h>(&'h self, see: &mut dyn FnMut(&'h str, &'h [u8])) {
-        self.batch.each_header(self.index, see);
-    }
-}
+use crate::log::{Offset, OutRecord, RecordBatch, TopicPartition};
 
 /// One input partition of a shard.
 pub(super) struct Lane<B> {
@@ -83,6 +22,10 @@ pub(super) struct Lane<B> {
     pub at: TopicPartition,
     /// Polled and not yet applied, in offset order.
     pub queue: VecDeque<Queued<B>>,
+    /// About the memory that the queue holds.
+    pub weight: usize,
+    /// Not read for now: it has enough, and another input is waited for.
+    pub rests: bool,
     /// Next offset to apply.
     pub applied: Offset,
     /// One past the last buffered record.
@@ -103,6 +46,8 @@ impl<B: RecordBatch> Lane<B> {
         Lane {
             at,
             queue: VecDeque::new(),
+            weight: 0,
+            rests: false,
             applied: position,
             fetched: position,
             newest_ms,
@@ -117,8 +62,33 @@ impl<B: RecordBatch> Lane<B> {
         let offset = queued.offset();
         if offset >= self.fetched {
             self.fetched = offset + 1;
+            self.weight += queued.weight();
             self.queue.push_back(queued);
         }
+    }
+
+    /// Puts back a queue whose first `taken` records were consumed.
+    pub fn give_back(&mut self, mut queue: VecDeque<Queued<B>>, taken: usize) {
+        if taken == queue.len() {
+            // Mostly so, and then no record has to be looked at.
+            queue.clear();
+            self.weight = 0;
+        } else {
+            let gone: usize = queue.drain(..taken).map(|queued| queued.weight()).sum();
+            self.weight = self.weight.saturating_sub(gone);
+        }
+        self.queue = queue;
+    }
+
+    /// Is not read until told otherwise, and frees the batches that its records came in.
+    pub fn rest(&mut self) {
+        self.rests = true;
+        self.queue.iter_mut().for_each(Queued::keep);
+    }
+
+    /// Whether it says nothing although it is read: a merge by event time waits for it.
+    pub fn is_missing(&self) -> bool {
+        self.queue.is_empty() && !self.ended && !self.breaker.is_tripped()
     }
 
     /// Silence was heard: at `wall_ms` there was nothing beyond what has been fetched.
@@ -134,6 +104,7 @@ impl<B: RecordBatch> Lane<B> {
     /// Forgets what was fetched and not applied; it will be read again.
     pub fn rewind(&mut self) {
         self.queue.clear();
+        (self.weight, self.rests) = (0, false);
         self.fetched = self.applied;
         self.drained = None;
         self.ended = false;
@@ -228,5 +199,10 @@ impl<B: RecordBatch> OwnedShard<B> {
     /// Records buffered and not applied.
     pub fn buffered(&self) -> usize {
         self.lanes.iter().map(|lane| lane.queue.len()).sum()
+    }
+
+    /// About the memory they hold.
+    pub fn weight(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.weight).sum()
     }
 }

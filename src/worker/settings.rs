@@ -31,6 +31,9 @@ pub const DEFAULT_PAGE_SPLIT_BYTES: usize = 512 * 1024;
 /// Records held in memory between two polls; above it the worker applies before it polls. They are
 /// applied in one go, which must not outlast the commit interval by much.
 pub const DEFAULT_MAX_BUFFERED_RECORDS: usize = 10_000;
+/// About the memory that polled and not yet applied records may hold; above it the worker polls no
+/// more. While one input is waited for in event mode, those that have enough are not read.
+pub const DEFAULT_MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes asked for in one read during recovery.
 pub const DEFAULT_READ_BYTES: usize = 4 * 1024 * 1024;
 /// Largest value that a dead letter carries; larger ones are kept by reference.
@@ -106,6 +109,8 @@ pub struct WorkerSettings {
     pub page_split_bytes: usize,
     /// See [`DEFAULT_MAX_BUFFERED_RECORDS`].
     pub max_buffered_records: usize,
+    /// See [`DEFAULT_MAX_BUFFERED_BYTES`].
+    pub max_buffered_bytes: usize,
     /// See [`DEFAULT_READ_BYTES`].
     pub read_bytes: usize,
     /// See [`DEFAULT_MAX_DEAD_LETTER_BYTES`].
@@ -151,6 +156,7 @@ impl WorkerSettings {
             page_bytes_per_commit: DEFAULT_PAGE_BYTES_PER_COMMIT,
             page_split_bytes: DEFAULT_PAGE_SPLIT_BYTES,
             max_buffered_records: DEFAULT_MAX_BUFFERED_RECORDS,
+            max_buffered_bytes: DEFAULT_MAX_BUFFERED_BYTES,
             read_bytes: DEFAULT_READ_BYTES,
             max_dead_letter_bytes: DEFAULT_MAX_DEAD_LETTER_BYTES,
             commit_timeout_ms: DEFAULT_COMMIT_TIMEOUT_MS,

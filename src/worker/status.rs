@@ -62,6 +62,10 @@ pub struct ShardStatus {
     pub committed: Vec<(TopicPartition, Offset)>,
     /// Polled records that wait.
     pub buffered: usize,
+    /// About the memory they hold.
+    pub buffered_bytes: usize,
+    /// Inputs that are not read for now because they have enough.
+    pub resting: usize,
     /// Input partitions that are held; the clock of the shard stands still.
     pub held: Vec<HeldInput>,
     /// What it holds.
@@ -94,9 +98,9 @@ impl<L: Log> Worker<L> {
             Phase::Init => (PhaseName::Starting, None),
             Phase::Waiting => (PhaseName::Waiting, None),
             Phase::Restoring(restore) => (PhaseName::Restoring, Some(restore.progress())),
-            Phase::Assigning => (PhaseName::Restoring, None),
+            Phase::Assigning if !self.keeps_buffered => (PhaseName::Restoring, None),
             Phase::Live | Phase::Committing(_) if self.leaving => (PhaseName::Leaving, None),
-            Phase::Live | Phase::Committing(_) => (PhaseName::Live, None),
+            Phase::Live | Phase::Committing(_) | Phase::Assigning => (PhaseName::Live, None),
             Phase::Unassigning => (PhaseName::Leaving, None),
             Phase::Stopped => (PhaseName::Stopped, None),
             Phase::Broken(_) => (PhaseName::Broken, None),
@@ -114,6 +118,8 @@ impl<L: Log> Worker<L> {
             checkpointed_ms: None,
             committed: Vec::new(),
             buffered: 0,
+            buffered_bytes: 0,
+            resting: 0,
             held: Vec::new(),
             stats: None,
         }));
@@ -133,6 +139,8 @@ fn live_status<B: crate::log::RecordBatch>(owned: &super::OwnedShard<B>) -> Shar
         checkpointed_ms: Some(owned.checkpointed_ms),
         committed: owned.lanes.iter().map(|lane| lane.at).zip(owned.committed.iter().copied()).collect(),
         buffered: owned.buffered(),
+        buffered_bytes: owned.weight(),
+        resting: owned.lanes.iter().filter(|lane| lane.rests).count(),
         held: held.map(|lane| HeldInput { topic: lane.at.topic, offset: lane.applied }).collect(),
         stats: Some(owned.shard.stats()),
     }

@@ -13,8 +13,10 @@ use std::time::Duration;
 use super::apply::{Pass, PassContext, Room, apply_pass};
 use super::commit::{CycleStep, PrepareContext, prepare};
 use super::counts::WorkerCounts;
-use super::owned::{Lane, Queued};
+use super::flow::{Flow, Input};
+use super::owned::Lane;
 use super::planted::Break;
+use super::queued::Queued;
 use super::restore::{Restore, RestoreContext, RestoreRefusal, RestoreStep};
 use super::{Now, Phase, RebuildReason, Wake, Worker};
 use crate::log::{GroupMetadata, Log, LogError, Polled, RecordBatch, TopicPartition};
@@ -168,6 +170,7 @@ impl<L: Log> Worker<L> {
         self.group = None;
         self.leaving = false;
         self.full = false;
+        self.keeps_buffered = false;
     }
 
     fn revoked(&mut self) {
@@ -224,17 +227,21 @@ impl<L: Log> Worker<L> {
     }
 
     /// Starts (or, after a breaker tripped, restarts) reading at the applied positions, without
-    /// the partitions that are held.
+    /// the partitions that are held. When inputs rest or rest no more, it goes on behind what is
+    /// buffered, without those that rest.
     fn assign(&mut self, now: Now) -> Result<Wake, RebuildReason> {
         let mut positions = Vec::new();
         for lane in self.shards.values_mut().flat_map(|owned| &mut owned.lanes) {
-            lane.rewind();
-            if !lane.breaker.is_tripped() {
-                positions.push((lane.at, lane.applied));
+            if !self.keeps_buffered {
+                lane.rewind();
+            }
+            if !lane.breaker.is_tripped() && !lane.rests {
+                positions.push((lane.at, lane.fetched));
             }
         }
         match self.log.assign(&positions) {
             Ok(()) => {
+                self.keeps_buffered = false;
                 self.phase = Phase::Live;
                 Ok(Wake::Immediately)
             }
@@ -251,7 +258,12 @@ impl<L: Log> Worker<L> {
         if polled == Seen::Rebalance {
             return Ok(Wake::Immediately);
         }
+        if self.change_flow() {
+            self.phase = Phase::Assigning;
+            return Ok(Wake::Immediately);
+        }
         if !self.full && self.apply(now) {
+            self.keeps_buffered = false;
             self.phase = Phase::Assigning;
             return Ok(Wake::Immediately);
         }
@@ -274,10 +286,7 @@ impl<L: Log> Worker<L> {
         let mut best = Seen::Nothing;
         let mut wait = self.poll_wait(now);
         for _ in 0..MAX_POLLS_PER_STEP {
-            // In event mode an input that is missing must be waited for, however much the others
-            // have: a merge cannot go on without it.
-            let buffered: usize = self.shards.values().map(super::OwnedShard::buffered).sum();
-            if self.full || (buffered >= self.settings.max_buffered_records && !self.starves()) {
+            if self.full || !self.has_room() {
                 break;
             }
             let seen = self.poll(now, wait)?;
@@ -292,10 +301,46 @@ impl<L: Log> Worker<L> {
         Ok(best)
     }
 
-    fn starves(&self) -> bool {
-        let lanes = || self.shards.values().flat_map(|owned| &owned.lanes);
-        self.settings.clock.is_event()
-            && lanes().any(|lane| lane.queue.is_empty() && !lane.ended && !lane.breaker.is_tripped())
+    /// Whether more may be polled. In event mode an input that is missing must be waited for,
+    /// however much the others have: a merge cannot go on without it.
+    fn has_room(&self) -> bool {
+        let merges = self.settings.clock.is_event();
+        let inputs = self.inputs();
+        let starves = merges && inputs.iter().any(|input| input.is_missing);
+        let buffered: usize = self.shards.values().map(super::OwnedShard::buffered).sum();
+        (starves || buffered < self.settings.max_buffered_records) && self.flow().has_room(&inputs, merges)
+    }
+
+    fn flow(&self) -> Flow {
+        Flow::new(self.settings.max_buffered_bytes)
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        let lanes = self.shards.values().flat_map(|owned| &owned.lanes);
+        let input = |lane: &Lane<L::Batch>| Input {
+            weight: lane.weight,
+            rests: lane.rests,
+            is_missing: lane.is_missing(),
+        };
+        lanes.map(input).collect()
+    }
+
+    /// In event mode: lets inputs rest that have enough while another is missing, and wakes those
+    /// that have little. `true`: what is read must change.
+    fn change_flow(&mut self) -> bool {
+        if !self.settings.clock.is_event() {
+            return false;
+        }
+        let Some(rests) = self.flow().change(&self.inputs()) else { return false };
+        let lanes = self.shards.values_mut().flat_map(|owned| &mut owned.lanes);
+        for (lane, rests) in lanes.zip(rests) {
+            match rests {
+                true if !lane.rests => lane.rest(),
+                rests => lane.rests = rests,
+            }
+        }
+        self.keeps_buffered = true;
+        true
     }
 
     fn poll_wait(&self, now: Now) -> Duration {

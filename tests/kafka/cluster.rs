@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use accountpulse::log::kafka::{KafkaAppender, KafkaCluster, KafkaLog, KafkaOptions, Security};
+use accountpulse::log::kafka::{
+    DEFAULT_FETCHED_BYTES, KafkaAppender, KafkaCluster, KafkaLog, KafkaOptions, Security,
+};
 use accountpulse::log::{AppendRecord, Offset, TopicId, TopicPartition};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -48,6 +50,7 @@ impl Cluster {
             partitions,
             session_timeout: Duration::from_secs(6),
             transaction_timeout: Duration::from_secs(5),
+            fetched_bytes: DEFAULT_FETCHED_BYTES,
             security: Security::default(),
             properties: properties.iter().map(own).collect::<BTreeMap<_, _>>(),
         })

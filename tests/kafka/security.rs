@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use accountpulse::clock;
 use accountpulse::log::kafka::{
-    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaCluster, KafkaOptions, Protocol, Sasl,
-    Security, TokenSource, TopicState,
+    DEFAULT_FETCHED_BYTES, DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaCluster, KafkaOptions,
+    Protocol, Sasl, Security, TokenSource, TopicState,
 };
 use accountpulse::log::{AppendRecord, RecordBatch, TopicId, TopicPartition};
 use base64::Engine;
@@ -60,6 +60,7 @@ fn options(brokers: &str, security: Security) -> KafkaOptions {
         partitions: 2,
         session_timeout: DEFAULT_SESSION_TIMEOUT,
         transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
+        fetched_bytes: DEFAULT_FETCHED_BYTES,
         security,
         properties: std::collections::BTreeMap::new(),
     }

@@ -40,6 +40,9 @@ use super::KafkaOptions;
 use super::closing::Closing;
 use crate::log::{Offset, RecordBatch, RecordRef, TopicId, TopicPartition};
 
+/// What the library holds for a record beside key and value, and what our queues do.
+const MESSAGE_BYTES: usize = 512;
+
 /// A record of the library's, destroyed with this value.
 pub(super) struct Message(NonNull<RDKafkaMessage>);
 
@@ -235,6 +238,10 @@ impl RecordBatch for KafkaBatch {
 
     fn place(&self, index: usize) -> (TopicPartition, Offset) {
         KafkaBatch::place(self, index)
+    }
+
+    fn weight(&self, index: usize) -> usize {
+        MESSAGE_BYTES + self.messages[index].len()
     }
 
     fn has_headers(&self, index: usize) -> bool {

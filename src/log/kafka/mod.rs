@@ -61,7 +61,7 @@ pub use drain::{HeaderIter, KafkaBatch};
 pub use error::KafkaError;
 pub use member::KafkaLog;
 pub use options::{
-    DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaOptions, Protocol, Sasl, Security,
-    TokenSource, refused_property,
+    DEFAULT_FETCHED_BYTES, DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, KafkaOptions, Protocol,
+    Sasl, Security, TokenSource, refused_property,
 };
 pub use reader::KafkaReader;

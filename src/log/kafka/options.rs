@@ -17,6 +17,9 @@ pub const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 /// not wait for the transaction of the member it replaced.
 pub const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Default of [`KafkaOptions::fetched_bytes`].
+pub const DEFAULT_FETCHED_BYTES: usize = 32 * 1024 * 1024;
+
 /// Everything the clients of a process share.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -37,6 +40,9 @@ pub struct KafkaOptions {
     pub session_timeout: Duration,
     /// How long a transaction may stay open before the cluster ends it.
     pub transaction_timeout: Duration,
+    /// Most that a member may have fetched and not handed out: what lies in its queue, and one
+    /// answer of a broker.
+    pub fetched_bytes: usize,
     /// How the connection is secured.
     pub security: Security,
     /// Further settings of the client library, passed through as they are.

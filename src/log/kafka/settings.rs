@@ -13,20 +13,14 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::options::KafkaOptions;
 use super::security;
 
-/// Most that the input partitions of a process may have waiting in the memory of its members, if
-/// one process owns them all. The library's limit holds per partition: without a share of a total,
-/// memory would grow with the number of partitions. This much is some seconds of input at full speed.
-const QUEUED_KIB_IN_TOTAL: u32 = 256 * 1024;
-/// Bounds of a partition's share. The lower one is what a single fetch may bring anyhow, so that
-/// many partitions do go beyond the total; more than the upper one makes nothing faster.
-const QUEUED_KIB_LEAST: u32 = 1024;
-const QUEUED_KIB_MOST: u32 = 16 * 1024;
+/// What a consumer that is no member may have waiting: one partition at a time, or none.
+const QUEUED_KIB: usize = 16 * 1024;
 
-/// What one input partition of a member may have waiting.
-fn queued_kib(inputs: usize, partitions: u32) -> u32 {
-    let inputs = u32::try_from(inputs).unwrap_or(u32::MAX);
-    let partitions = inputs.saturating_mul(partitions).max(1);
-    (QUEUED_KIB_IN_TOTAL / partitions).clamp(QUEUED_KIB_LEAST, QUEUED_KIB_MOST)
+/// Half of what a member may have fetched. All its partitions are forwarded to one queue, and the
+/// library holds the size of that queue against the limit of each: so it is the limit of all. A
+/// request that begins just below it brings one answer more.
+fn half(options: &KafkaOptions) -> usize {
+    options.fetched_bytes / 2
 }
 
 fn millis(duration: Duration) -> String {
@@ -98,8 +92,7 @@ fn consumer(options: &KafkaOptions) -> ClientConfig {
             ("queued.min.messages", "100000"),
         ],
     );
-    // The others than a member read one partition at a time, or none.
-    config.set("queued.max.messages.kbytes", QUEUED_KIB_MOST.to_string());
+    config.set("queued.max.messages.kbytes", QUEUED_KIB.to_string());
     config
 }
 
@@ -117,8 +110,8 @@ pub(super) fn member(options: &KafkaOptions, worker: u32) -> ClientConfig {
             ("max.partition.fetch.bytes", "1048576"),
         ],
     );
-    config
-        .set("queued.max.messages.kbytes", queued_kib(options.inputs.len(), options.partitions).to_string());
+    config.set("queued.max.messages.kbytes", (half(options) / 1024).to_string());
+    config.set("fetch.max.bytes", half(options).to_string());
     // The longest time between two polls must not be below the session.
     let longest = options.session_timeout.max(Duration::from_secs(300));
     config.set("max.poll.interval.ms", millis(longest));
@@ -207,16 +200,4 @@ pub(super) fn positions(options: &KafkaOptions) -> ClientConfig {
 /// For administration. The library counts these clients as producers.
 pub(super) fn admin(options: &KafkaOptions) -> ClientConfig {
     finish(common(options), options, &format!("{}-admin", options.instance))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn input_partitions_share_what_may_wait_in_memory() {
-        assert_eq!(queued_kib(1, 1), 16 * 1024);
-        assert_eq!(queued_kib(4, 16), 4 * 1024);
-        assert_eq!(queued_kib(3, 1000), 1024);
-    }
 }

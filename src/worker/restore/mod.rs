@@ -151,6 +151,9 @@ pub(super) struct Restore<B> {
     progress_ms: i64,
     /// Swept once: what still stands in the way is not ours.
     swept: bool,
+    /// When the last step began, and whether it read input again.
+    stepped: (i64, bool),
+    tail_ms: i64,
 }
 
 impl<B: RecordBatch> Restore<B> {
@@ -169,6 +172,8 @@ impl<B: RecordBatch> Restore<B> {
             began_ms: wall_ms,
             progress_ms: wall_ms,
             swept: false,
+            stepped: (wall_ms, false),
+            tail_ms: 0,
         }
     }
 
@@ -181,6 +186,7 @@ impl<B: RecordBatch> Restore<B> {
         if self.restarts > MAX_RESTARTS {
             return Err(RebuildReason::RestoreRestarts { restarts: self.restarts });
         }
+        self.note_tail(context.wall_ms);
         let stall = match self.call(log, context) {
             Ok(Moved::Progress) => {
                 self.progress_ms = context.wall_ms;
@@ -188,6 +194,7 @@ impl<B: RecordBatch> Restore<B> {
             }
             Ok(Moved::Finished) => {
                 self.counts.restore_ms += context.wall_ms.saturating_sub(self.began_ms).max(0);
+                self.counts.tail_ms += self.tail_ms;
                 return Ok(RestoreStep::Finished);
             }
             Ok(Moved::Not(stall)) => stall,
@@ -207,6 +214,16 @@ impl<B: RecordBatch> Restore<B> {
             return Err(RebuildReason::RestoreStalled { stall, waited_ms });
         }
         Ok(RestoreStep::Wait)
+    }
+
+    /// A step takes until the next one begins.
+    fn note_tail(&mut self, wall_ms: i64) {
+        let (began_ms, replayed) = self.stepped;
+        if replayed {
+            self.tail_ms += wall_ms.saturating_sub(began_ms).max(0);
+        }
+        let replays = matches!(&self.stage, Stage::Shard(restore) if restore.is_replaying());
+        self.stepped = (wall_ms, replays);
     }
 
     fn call<L: Log<Batch = B>>(

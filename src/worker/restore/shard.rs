@@ -21,8 +21,9 @@ use crate::worker::counts::WorkerCounts;
 use crate::worker::dead_letter::{Stage as RefusedAt, dead_letter};
 use crate::worker::format::{Slot, unpack_page};
 use crate::worker::output::HEADER_DECISIONS;
-use crate::worker::owned::{HeadersAt, Lane, OwnedShard};
+use crate::worker::owned::{Lane, OwnedShard};
 use crate::worker::planted::Break;
+use crate::worker::queued::HeadersAt;
 use crate::worker::rounds::Rounds;
 
 /// What a step came to.
@@ -86,6 +87,11 @@ impl ShardRestore {
     /// The number and positions this attempt recovers.
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// Whether input is being read again.
+    pub fn is_replaying(&self) -> bool {
+        matches!(self.stage, Stage::Replay { .. })
     }
 
     /// What was counted so far.

@@ -13,7 +13,9 @@ use crate::clock;
 use crate::log::kafka::context::{Base, Book};
 use crate::log::kafka::reasons::Facts;
 use crate::log::kafka::security::Scrub;
-use crate::log::kafka::{DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, Security, settings};
+use crate::log::kafka::{
+    DEFAULT_FETCHED_BYTES, DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT, Security, settings,
+};
 
 const LONG: Duration = Duration::from_secs(30);
 const IN: TopicId = TopicId(0);
@@ -35,6 +37,7 @@ fn broker() -> (MockCluster<'static, DefaultProducerContext>, KafkaOptions) {
         partitions: 2,
         session_timeout: DEFAULT_SESSION_TIMEOUT,
         transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
+        fetched_bytes: DEFAULT_FETCHED_BYTES,
         security: Security::default(),
         properties: BTreeMap::new(),
     };

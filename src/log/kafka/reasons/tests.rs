@@ -18,6 +18,7 @@ fn facts(protocol: Protocol, sasl: Option<Sasl>, own_certificate: bool) -> Facts
         partitions: 1,
         session_timeout: crate::log::kafka::DEFAULT_SESSION_TIMEOUT,
         transaction_timeout: crate::log::kafka::DEFAULT_TRANSACTION_TIMEOUT,
+        fetched_bytes: crate::log::kafka::DEFAULT_FETCHED_BYTES,
         security: Security { protocol, sasl, certificate_file, ..Security::default() },
         properties: std::collections::BTreeMap::new(),
     })

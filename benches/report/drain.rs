@@ -10,8 +10,8 @@ use accountpulse::clock;
 use accountpulse::log::kafka::KafkaLog;
 use accountpulse::log::{Log, LogError, Polled, RecordBatch, TopicPartition};
 
-use crate::cluster::{Cluster, PARTITIONS, all_inputs};
-use crate::instance::cpu_seconds;
+use crate::cluster::{Cluster, Job, PARTITIONS, all_inputs};
+use crate::measure::cpu_seconds;
 
 /// What a drain took.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ impl Shared {
 
 /// Reads all of `inputs` once.
 pub fn drain(cluster: &Cluster, name: &str, inputs: &str, total: u64) -> Drained {
-    let config = cluster.config(name, inputs);
+    let config = cluster.config(Job::new(name, inputs));
     let link = KafkaLink::open(&config).expect("a client");
     let members = cluster.workers as usize;
     let shared = Shared {

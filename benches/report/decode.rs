@@ -1,42 +1,30 @@
 //! What decoding one event costs, alone: JSON, protobuf by our scan, and protobuf by the generated
 //! messages (which own their text and check nothing), for logins and for the fixed workload. The
 //! same events in turn, many short rounds; the fastest round of each counts, because a neighbour
-//! can only make one slower. Prints `name value unit` lines; no test asserts them.
-//!
-//! ```text
-//! cargo bench --profile dev --bench decode
-//! ```
+//! can only make one slower.
 
 use std::hint::black_box;
 
 use accountpulse::clock;
-use accountpulse::engine::event::{
-    Encoding, Intake, NoHeaders, PersonKey, RawRecord, decode_json, decode_protobuf, pb,
-};
+use accountpulse::engine::event::{Encoding, Intake, NoHeaders, RawRecord, decode_json, decode_protobuf, pb};
 use accountpulse::engine::partition::partition_of;
 use accountpulse::simulate::{Workload, WorkloadOptions};
 use prost::Message;
-use protobuf::to_message;
 
-#[path = "support/protobuf.rs"]
-mod protobuf;
-
-/// What the program runs with.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::corpus::key;
+use crate::figures::beside;
+use crate::protobuf::to_message;
 
 /// Events of one round.
 const EVENTS: usize = 20_000;
-/// Rounds; about three seconds.
-const ROUNDS: usize = 60;
 /// Partitions of the made-up topic.
 const PARTITIONS: u32 = 12;
 
-fn main() {
+pub fn run(rounds: usize) {
     let all = corpus();
     let logins: Vec<Sample> = all.iter().filter(|sample| sample.is_login).cloned().collect();
-    measure("login", &logins);
-    measure("mix", &all);
+    measure("login", &logins, rounds);
+    measure("mix", &all, rounds);
 }
 
 /// One event in both encodings.
@@ -50,36 +38,31 @@ struct Sample {
     is_login: bool,
 }
 
-fn measure(name: &str, samples: &[Sample]) {
-    let intake = Intake { person_key: PersonKey::new([7; 16]), skew_ms: 600_000, partitions: PARTITIONS };
-    let key = &intake.person_key;
+fn measure(name: &str, samples: &[Sample], rounds: usize) {
+    let key = key();
+    let intake = Intake { person_key: key.clone(), skew_ms: 600_000, partitions: PARTITIONS };
     let mut json = Fastest::default();
     let mut prost = Fastest::default();
     let mut scan = Fastest::default();
     let mut record_json = Fastest::default();
     let mut record_scan = Fastest::default();
-    for _ in 0..ROUNDS {
-        json.round(samples, |sample| drop(black_box(decode_json(&sample.json, key))));
+    for _ in 0..rounds {
+        json.round(samples, |sample| drop(black_box(decode_json(&sample.json, &key))));
         prost.round(samples, |sample| drop(black_box(pb::Event::decode(sample.protobuf.as_slice()))));
-        scan.round(samples, |sample| drop(black_box(decode_protobuf(&sample.protobuf, key))));
+        scan.round(samples, |sample| drop(black_box(decode_protobuf(&sample.protobuf, &key))));
         record_json.round(samples, |sample| drop(black_box(intake.decode(sample.record(&sample.json)))));
         record_scan.round(samples, |sample| drop(black_box(intake.decode(sample.record(&sample.protobuf)))));
     }
-    let count = samples.len() as f64;
-    let bytes = |of: fn(&Sample) -> usize| samples.iter().map(of).sum::<usize>() as f64 / count;
-    print(&format!("{name}_json_bytes"), bytes(|sample| sample.json.len()), "bytes");
-    print(&format!("{name}_protobuf_bytes"), bytes(|sample| sample.protobuf.len()), "bytes");
     for (what, fastest) in [
         ("json", &json),
+        ("proto", &scan),
         ("prost", &prost),
-        ("scan", &scan),
+        // With key, partition and time checked, as a worker does.
         ("record_json", &record_json),
-        ("record_scan", &record_scan),
+        ("record_proto", &record_scan),
     ] {
-        print(&format!("{name}_{what}"), fastest.seconds * 1e9 / count, "ns/event");
+        beside(&format!("decode_{name}/{what}"), fastest.seconds * 1e9 / samples.len() as f64, "ns/event");
     }
-    print(&format!("{name}_json_to_scan"), json.seconds / scan.seconds, "ratio");
-    print(&format!("{name}_prost_to_scan"), prost.seconds / scan.seconds, "ratio");
 }
 
 /// The fastest round so far.
@@ -97,7 +80,7 @@ impl Fastest {
     fn round(&mut self, samples: &[Sample], work: impl Fn(&Sample)) {
         let start = clock::monotonic();
         samples.iter().for_each(work);
-        self.seconds = self.seconds.min(clock::monotonic().duration_since(start).as_secs_f64());
+        self.seconds = self.seconds.min(start.elapsed().as_secs_f64());
     }
 }
 
@@ -118,14 +101,14 @@ impl Sample {
 fn corpus() -> Vec<Sample> {
     let mut workload = Workload::new(WorkloadOptions::new(1, EVENTS as u64));
     let mut samples = Vec::with_capacity(EVENTS);
+    let key = key();
     loop {
         let mut json = Vec::new();
         if workload.next_into(&mut json).is_none() {
             return samples;
         }
-        let message = to_message(&serde_json::from_slice(&json).unwrap_or_default());
+        let message = to_message(&serde_json::from_slice(&json).expect("the workload is JSON"));
         let protobuf = message.encode_to_vec();
-        let key = PersonKey::new([7; 16]);
         assert_eq!(decode_json(&json, &key), decode_protobuf(&protobuf, &key), "the encodings differ");
         samples.push(Sample {
             partition: partition_of(message.account_id.as_bytes(), PARTITIONS),
@@ -136,8 +119,4 @@ fn corpus() -> Vec<Sample> {
             protobuf,
         });
     }
-}
-
-fn print(name: &str, value: f64, unit: &str) {
-    println!("{name} {value:.1} {unit}");
 }

@@ -9,9 +9,10 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Job};
 use crate::instance;
-use crate::workload::Encoding;
+use crate::sizes::Sizes;
+use crate::workload::{self, Encoding};
 
 /// Part of a symbol, and what that is part of; the first that fits counts.
 const RULES: [(&str, &str); 16] = [
@@ -36,12 +37,16 @@ const RULES: [(&str, &str); 16] = [
 const TOP: usize = 30;
 
 /// Records a run and prints the shares.
-pub fn record(cluster: &Cluster, encoding: Encoding, total: u64) {
+pub fn run(sizes: &Sizes, encoding: Encoding) {
+    let cluster = Cluster::start(sizes);
+    let options = workload::until_now(sizes.kafka_events);
+    let loaded = workload::load(&cluster, encoding.name(), encoding, options, false);
     let name = format!("{}-profiled", encoding.name());
     let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.perf"));
     let path = data.to_str().expect("a path in UTF-8").to_owned();
-    let run = instance::run(cluster, &name, encoding.name(), total, |pid| Recorder::start(pid, &path));
-    println!("# {run:.2?}");
+    let job = Job::new(&name, encoding.name());
+    let run = instance::run(&cluster, job, loaded.events, |instance| Recorder::start(instance.pid, &path));
+    println!("# {:.0} events/s, {:.2} CPU s per million", run.rate(), run.cpu_per_million());
     println!("# perf report -i {path} --no-children");
     shares(&path);
 }

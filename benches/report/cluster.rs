@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use accountpulse::app::topics::TopicTable;
+use accountpulse::clock;
 use accountpulse::config::Config;
 use accountpulse::engine::event::Kind;
 use accountpulse::engine::partition::partition_of;
@@ -17,6 +18,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::process;
+use crate::sizes::Sizes;
 use crate::support::{Broker, Listener, Options};
 
 use std::time::Duration;
@@ -33,8 +35,24 @@ pub struct Cluster {
     folder: tempfile::TempDir,
 }
 
+/// A run on the cluster: its name is the first part of its outputs' names, its group and instance.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    pub name: &'a str,
+    /// First part of the names of its inputs.
+    pub inputs: &'a str,
+    /// Further lines of the configuration.
+    pub more: &'a str,
+}
+
+impl<'a> Job<'a> {
+    pub fn new(name: &'a str, inputs: &'a str) -> Job<'a> {
+        Job { name, inputs, more: "" }
+    }
+}
+
 impl Cluster {
-    pub fn start(workers: u32) -> Cluster {
+    pub fn start(sizes: &Sizes) -> Cluster {
         let options = Options::plain()
             .with("log.cleaner.backoff.ms", "15000")
             .with("log.cleaner.dedupe.buffer.size", "134217728")
@@ -43,6 +61,7 @@ impl Cluster {
             .with("group.initial.rebalance.delay.ms", "1500");
         let broker = Broker::start(options);
         broker.warm_up();
+        let workers = u32::try_from(sizes.threads).unwrap_or(1).min(PARTITIONS);
         Cluster { broker, workers, folder: tempfile::tempdir().expect("a folder") }
     }
 
@@ -50,8 +69,8 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// The configuration of the run `name` that reads the inputs `inputs`.
-    pub fn yaml(&self, name: &str, inputs: &str) -> String {
+    /// The configuration of a run.
+    fn yaml(&self, Job { name, inputs, more }: Job<'_>) -> String {
         format!(
             "storage:\n  log: kafka\nkafka:\n  brokers: {}\n  group: {name}\n  instance: {name}\n  \
              workers: {}\n  partitions: {PARTITIONS}\n  replication: 1\n\
@@ -59,7 +78,7 @@ impl Cluster {
              risks: {name}.risks.v1\n    dead_letters: {name}.dead-letters.v1\n    \
              checkpoints: {name}.checkpoints.v1\n\
              http:\n  ready_lag_records: 1000\n\
-             privacy:\n  person_key_file: {}\n",
+             privacy:\n  person_key_file: {}\n{more}",
             self.broker.bootstrap(Listener::Plain),
             self.workers,
             self.folder().join("person.key").display(),
@@ -67,14 +86,14 @@ impl Cluster {
     }
 
     /// The same, checked.
-    pub fn config(&self, name: &str, inputs: &str) -> Config {
-        Config::parse(name, &self.yaml(name, inputs), &|_| None).expect("the bench's own configuration")
+    pub fn config(&self, job: Job<'_>) -> Config {
+        Config::parse(job.name, &self.yaml(job), &|_| None).expect("the bench's own configuration")
     }
 
     /// Writes it to a file and makes its topics; the path.
-    pub fn create(&self, name: &str, inputs: &str) -> String {
-        let path = self.folder().join(format!("{name}.yaml"));
-        std::fs::write(&path, self.yaml(name, inputs)).expect("a file");
+    pub fn create(&self, job: Job<'_>) -> String {
+        let path = self.folder().join(format!("{}.yaml", job.name));
+        std::fs::write(&path, self.yaml(job)).expect("a file");
         let path = path.to_str().expect("a path in UTF-8").to_owned();
         process::expect(0, &["topics", "create", "-c", &path]);
         path
@@ -93,7 +112,7 @@ impl Sender {
         let mut config = cluster.broker.config();
         config.set("enable.idempotence", "true").set("linger.ms", linger_ms);
         config.set("queue.buffering.max.messages", "200000");
-        let table = TopicTable::new(&cluster.config("sender", inputs));
+        let table = TopicTable::new(&cluster.config(Job::new("sender", inputs)));
         let topic = |kind: Kind| table.names[usize::from(table.input(kind).0)].clone();
         Sender { producer: config.create().expect("a producer"), topics: Kind::ALL.map(topic), sent: 0 }
     }
@@ -135,7 +154,7 @@ impl Observer {
         let mut config = cluster.broker.config();
         // Positions of transactions under way must not hold an answer up.
         config.set("group.id", name).set("isolation.level", "read_uncommitted");
-        let table = TopicTable::new(&cluster.config(name, inputs));
+        let table = TopicTable::new(&cluster.config(Job::new(name, inputs)));
         let mut list = TopicPartitionList::new();
         for TopicPartition { topic, partition } in all_inputs(&table) {
             list.add_partition(&table.names[usize::from(topic.0)], i32::try_from(partition).unwrap_or(0));
@@ -145,17 +164,35 @@ impl Observer {
 
     /// Records handled by commits.
     pub fn committed(&self) -> u64 {
-        let found = self.consumer.committed_offsets(self.inputs.clone(), ANSWER).expect("an answer");
+        let found = patient(|| self.consumer.committed_offsets(self.inputs.clone(), ANSWER));
         found.elements().iter().map(|entry| number(entry.offset())).sum()
+    }
+
+    /// Records that no commit has handled yet.
+    pub fn waiting(&self) -> u64 {
+        let committed = self.committed();
+        self.appended().saturating_sub(committed)
     }
 
     /// Records there are.
     pub fn appended(&self) -> u64 {
         let end = |topic: &str, partition| {
-            let (_, end) = self.consumer.fetch_watermarks(topic, partition, ANSWER).expect("an answer");
+            let (_, end) = patient(|| self.consumer.fetch_watermarks(topic, partition, ANSWER));
             u64::try_from(end).unwrap_or(0)
         };
         self.inputs.elements().iter().map(|entry| end(entry.topic(), entry.partition())).sum()
+    }
+}
+
+/// Asks until there is an answer: a topic that was just made has no leader yet.
+fn patient<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
+    let begun = clock::monotonic();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(begun.elapsed() < ANSWER, "the broker does not answer: {error}"),
+        }
+        clock::pause(Duration::from_millis(100));
     }
 }
 
