@@ -353,12 +353,14 @@ impl World {
     pub fn summary(&self) -> String {
         let count = |part: &str| self.past.iter().map(|(_, lines)| lines.count(part)).sum::<usize>();
         format!(
-            "faults fired: {:?}; processes {}, restores {}, workers built again {}, commits read back {}",
+            "faults fired: {:?}; processes {}, restores {}, workers built again {}, commits read back {}, \
+             transactions swept {}",
             self.fired,
             self.past.len(),
             count(" restored "),
             count("starts again"),
             count("read back"),
+            count("held back by a transaction"),
         )
     }
 

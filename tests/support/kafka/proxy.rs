@@ -206,7 +206,7 @@ impl Link {
     fn pass(&self, frame: &[u8]) -> Passed {
         let request = Request::read(frame);
         let rule = self.shared.rule.lock().unwrap();
-        let fault = request.as_ref().and_then(|request| rule(request));
+        let fault = request.as_ref().and_then(&*rule);
         drop(rule);
         let (Some(request), Some(fault)) = (request, fault) else { return self.send(frame) };
         self.shared.fired.lock().unwrap().push(fault);
