@@ -21,6 +21,7 @@
 //! inputs.rs       the input partitions being read, and what proves that their silence was heard
 //! probe.rs        asks for the ends of partitions, open transactions included
 //! transaction.rs  one transaction after the other, and what became of each
+//! delivery.rs     what the callbacks of its producer report
 //! sweep.rs        ends a transaction of our own name that hangs
 //! outcome.rs      what an error of the library means to the caller of the trait
 //! range.rs        a sequential reader of committed records, outside the group
@@ -35,6 +36,7 @@ mod appender;
 mod client;
 mod closing;
 mod context;
+mod delivery;
 mod drain;
 mod error;
 mod inputs;

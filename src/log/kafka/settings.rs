@@ -152,6 +152,10 @@ fn producer(options: &KafkaOptions) -> ClientConfig {
 pub(super) fn transactional(options: &KafkaOptions, worker: impl Display) -> ClientConfig {
     let name = format!("{}-{worker}", options.instance);
     let mut config = finish(producer(options), options, &name);
+    // Only these lines tell of a request that was lost (see `delivery.rs`).
+    let debug =
+        options.properties.get("debug").map_or_else(|| "eos".to_owned(), |more| format!("{more},eos"));
+    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
     // Under this name its transactions are fenced.
     config.set("transactional.id", format!("{}-{name}", options.group));
     config.set("transaction.timeout.ms", millis(options.transaction_timeout));

@@ -6,23 +6,18 @@
 //! is not certain the producer is never used again; its successor of the same name is given a new
 //! epoch, which shuts out what is still under way.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext as LibraryContext, PurgeConfig,
-};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
-use super::client::{KafkaCluster, is_transport};
-use super::context::Base;
+use super::client::KafkaCluster;
+use super::delivery::ProducerContext;
 use super::error::KafkaError;
 use super::outcome::{Verdict, is_fenced, judge, misuse, of_verdict};
 use super::settings;
@@ -48,75 +43,6 @@ const ABORT_WAIT: Duration = Duration::from_secs(5);
 /// Brokers refuse the first record of a transaction while they finish the one before it, and the
 /// library then waits ten times as long.
 const PAUSE_BETWEEN: Duration = Duration::from_millis(2);
-
-/// What the callbacks of the producer report.
-pub(super) struct ProducerContext {
-    base: Base,
-    /// Newest acknowledged offset by partition; -1 for none.
-    newest: Vec<AtomicI64>,
-    /// Why the first record that was not acknowledged was not, and its index into `newest`.
-    failed: Mutex<Option<(Code, usize)>>,
-    /// How often the connection was lost.
-    lost: AtomicU64,
-    /// How often no broker was left.
-    gone: AtomicU64,
-    /// The topic that we may not write to, of which only a line of the library's log speaks.
-    closed: Mutex<Option<String>>,
-}
-
-/// The topic in a line of the library about a partition that a transaction may not write to.
-fn closed_topic(fac: &str, line: &str) -> Option<String> {
-    let denied = fac == "ADDPARTS" && line.ends_with("Topic authorization failed");
-    line.split('"').nth(1).filter(|_| denied).map(str::to_owned)
-}
-
-impl ClientContext for ProducerContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, line: &str) {
-        if let Some(topic) = closed_topic(fac, line) {
-            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(topic);
-        }
-        self.base.log(level, fac, line);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.base.stats_raw(statistics);
-    }
-
-    fn error(&self, error: LibraryError, text: &str) {
-        if is_transport(&error) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
-            self.gone.fetch_add(1, Ordering::Relaxed);
-        }
-        self.base.error(error, text);
-    }
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.base.generate_oauth_token(config)
-    }
-}
-
-impl LibraryContext for ProducerContext {
-    /// Which partition the record went to, as an index into `newest`.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
-        match result {
-            Ok(message) => {
-                if let Some(newest) = self.newest.get(slot) {
-                    newest.fetch_max(message.offset(), Ordering::Relaxed);
-                }
-            }
-            Err((error, _)) => {
-                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                failed.get_or_insert((error.rdkafka_error_code().unwrap_or(Code::Unknown), slot));
-            }
-        }
-    }
-}
 
 /// Where the producer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,14 +75,8 @@ impl Transactions {
     pub fn new(cluster: &Arc<KafkaCluster>, worker: u32) -> Result<Transactions, KafkaError> {
         let options = cluster.options();
         let partitions = usize::try_from(options.partitions).unwrap_or(0);
-        let context = ProducerContext {
-            base: cluster.base(&format!("producer {worker}")),
-            newest: (0..options.topics.len() * partitions).map(|_| AtomicI64::new(-1)).collect(),
-            failed: Mutex::default(),
-            lost: AtomicU64::new(0),
-            gone: AtomicU64::new(0),
-            closed: Mutex::default(),
-        };
+        let slots = options.topics.len() * partitions;
+        let context = ProducerContext::new(cluster.base(&format!("producer {worker}")), slots, options);
         let settings = settings::transactional(options, worker);
         Ok(Transactions {
             producer: cluster.make(&settings, context)?,
@@ -480,20 +400,5 @@ impl Transactions {
                 Err(failure)
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::closed_topic;
-
-    #[test]
-    fn the_topic_that_is_closed_is_read_from_the_librarys_line() {
-        let line =
-            "[thrd:main]: TxnCoordinator/1: Failed to add partition \"a.b.v1\" [2] to transaction: Broker: ";
-        let of = |fac, end| closed_topic(fac, &format!("{line}{end}"));
-        assert_eq!(of("ADDPARTS", "Topic authorization failed").as_deref(), Some("a.b.v1"));
-        assert_eq!(of("ADDPARTS", "Operation not attempted"), None);
-        assert_eq!(of("TXNERR", "Topic authorization failed"), None);
     }
 }
