@@ -9,6 +9,9 @@ use super::history::{PARTITIONS, TOPICS};
 use super::setup::{MEMBERS, Mode};
 use super::world::{World, Zombie};
 
+/// The member whose shard moves when the last one goes.
+const SLEEPER: usize = 1;
+
 /// What heals by itself after a while.
 #[derive(Clone, Copy)]
 pub enum Ill {
@@ -45,8 +48,12 @@ impl World {
         }
         // Nothing is left to read: whoever is replaced now has only deadlines to tell of.
         if self.step.is_multiple_of(16) && self.rng.below(12) == 0 && self.everything_is_consumed() {
-            self.split(seat);
+            match self.rng.below(2) {
+                0 => self.split(seat),
+                _ => self.begin_sleep(),
+            }
         }
+        self.go_to_sleep();
         self.roll_out();
         let pending = self.broker.pending_markers();
         if !pending.is_empty() && self.rng.below(3) == 0 {
@@ -62,6 +69,35 @@ impl World {
         self.count("zombie");
         let only_timers = self.everything_is_consumed() && worker.status().phase == PhaseName::Live;
         self.zombies.push(Zombie { worker, only_timers });
+    }
+
+    /// A rebalance after which the middle member will give back its shard and sleep.
+    fn begin_sleep(&mut self) {
+        let status = self.seats[SLEEPER].worker.as_ref().map(|worker| worker.status().phase);
+        if status == Some(PhaseName::Live) {
+            self.sleepy = true;
+            self.broker.rebalance();
+        }
+    }
+
+    /// It has given back and waits: while it sleeps the last member goes and comes back, so that its
+    /// shard belongs to the first one for a while and is then assigned to it again.
+    fn go_to_sleep(&mut self) {
+        if !self.sleepy {
+            return;
+        }
+        let phase = self.seats[SLEEPER].worker.as_ref().map(|worker| worker.status().phase);
+        if phase != Some(PhaseName::Waiting) {
+            return;
+        }
+        self.sleepy = false;
+        self.count("slept through two assignments");
+        self.seats[SLEEPER].frozen_until = self.step + 600;
+        let last = self.seats.len() - 1;
+        self.seats[last].worker = None;
+        self.seats[last].known_epochs.clear();
+        self.seats[last].back_at = self.step + 350;
+        self.broker.expire_session(MEMBERS[last]);
     }
 
     fn step_a_zombie(&mut self) {

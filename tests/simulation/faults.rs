@@ -15,7 +15,7 @@ use super::rng::Rng;
 use super::setup::{CHECKPOINTS, MEMBERS, SCORES, Traits};
 
 /// Every kind of fault; a run over all seeds must have seen each.
-pub const KINDS: [&str; 44] = [
+pub const KINDS: [&str; 45] = [
     // drawn before a call
     "crash",
     "crash in restore",
@@ -43,6 +43,7 @@ pub const KINDS: [&str; 44] = [
     // between two steps
     "frozen member",
     "zombie",
+    "slept through two assignments",
     "broker gone",
     "partition without leader",
     "clock forwards",

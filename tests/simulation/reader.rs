@@ -58,9 +58,9 @@ impl Reader {
             for partition in 0..PARTITIONS {
                 let at = TopicPartition { topic, partition };
                 let from = self.positions.get(&at).copied().unwrap_or(0);
-                let (records, position) = broker.read_committed(at, from).map_err(|e| e.to_string())?;
-                self.positions.insert(at, position);
-                for (_, record) in records {
+                let read = broker.read_committed(at, from).map_err(|e| e.to_string())?;
+                self.positions.insert(at, read.position);
+                for (_, record) in read.records {
                     self.take(topic, &record)?;
                 }
             }

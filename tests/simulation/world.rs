@@ -27,7 +27,7 @@ use super::setup::{Bug, LATENESS_MS, MEMBERS, Mode, Traits, config, crowded, int
 /// Steps with faults.
 pub const FAULTY_STEPS: u64 = 2_500;
 /// Steps within which everything must be done once faults have stopped.
-const QUIET_STEPS: u64 = 12_000;
+const QUIET_STEPS: u64 = 20_000;
 
 pub struct Seat {
     pub worker: Option<Worker<SimLog>>,
@@ -61,6 +61,8 @@ pub struct World {
     pub seats: Vec<Seat>,
     pub zombies: Vec<Zombie>,
     pub ills: Vec<(u64, Ill)>,
+    /// The middle member sleeps as soon as it has given back its shard.
+    pub sleepy: bool,
     pub feeds: Vec<Feed>,
     /// How late it is; the wall clock may be wrong.
     pub true_ms: i64,
@@ -125,6 +127,7 @@ impl World {
             seats: MEMBERS.iter().map(|_| seat()).collect(),
             zombies: Vec::new(),
             ills: Vec::new(),
+            sleepy: false,
             feeds: feeds.collect(),
             true_ms: if by_wall { history.start_ms } else { history.until_ms },
             skew_ms: 0,

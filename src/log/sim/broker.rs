@@ -40,6 +40,15 @@ pub struct CommittedRecord {
     pub record: SimRecord,
 }
 
+/// What a committed reader sees of a partition.
+#[derive(Clone, Debug)]
+pub struct CommittedRead {
+    /// Records with their offsets.
+    pub records: Vec<(Offset, Arc<SimRecord>)>,
+    /// Where it stands now.
+    pub position: Offset,
+}
+
 /// A transaction that has not ended everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenTransaction {
@@ -158,15 +167,11 @@ impl SimBroker {
 
     /// What a committed reader that stands at `from` sees now, and where it stands then. A reader
     /// that was overtaken by retention goes on at the start.
-    pub fn read_committed(
-        &self,
-        at: TopicPartition,
-        from: Offset,
-    ) -> Result<(Vec<(Offset, Arc<SimRecord>)>, Offset), LogError> {
+    pub fn read_committed(&self, at: TopicPartition, from: Offset) -> Result<CommittedRead, LogError> {
         let state = self.shared.state();
         let partition = state.partition(at)?;
         let out = partition.read(from.max(partition.watermarks().start), usize::MAX, usize::MAX);
-        Ok((out.records, out.position))
+        Ok(CommittedRead { records: out.records, position: out.position })
     }
 
     /// Keys of the records that the open transaction of a producer wrote to a topic.

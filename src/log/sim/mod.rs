@@ -43,7 +43,7 @@ mod transaction;
 mod tests;
 
 pub use batch::{SimBatch, SimRecord};
-pub use broker::{CommittedRecord, OpenTransaction, PendingMarker, SimBroker};
+pub use broker::{CommittedRead, CommittedRecord, OpenTransaction, PendingMarker, SimBroker};
 pub use counts::SimCounts;
 pub use fault::{Call, CallSite, Fault, Hook, Indefinite};
 pub use member::SimLog;
