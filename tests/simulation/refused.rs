@@ -126,6 +126,12 @@ fn what_is_missing_is_named() {
     live.config = Arc::new(config);
     check(&mut live, "another day offset or other limits");
 
+    // One topic of two was deleted and made anew: it must not be taken for a new one.
+    let mut live = prepare();
+    live.worker = None;
+    live.broker.forget_positions(ACTIVITY);
+    check(&mut live, "and the group has none: the topic was deleted and created anew");
+
     let mut live = Live::new();
     live.settings.round_ms = 400 * DAY_MS;
     live.start();

@@ -293,6 +293,11 @@ impl SimBroker {
         Ok(())
     }
 
+    /// Forgets the group's positions of a topic, as a cluster does with a topic that is deleted.
+    pub fn forget_positions(&self, topic: TopicId) {
+        self.shared.state().positions.retain(|at, _| at.topic != topic);
+    }
+
     /// Compacts all partitions of a compacted topic; answers how many records went. With
     /// `purge_tombstones`, tombstones go too, as after their retention.
     pub fn compact(&self, topic: TopicId, purge_tombstones: bool) -> usize {
