@@ -414,9 +414,9 @@ impl Shard {
     pub fn account(&mut self, account: &str) -> Option<AccountState> {
         let slot = self.find(account)?;
         let account = &mut self.accounts[slot as usize];
-        let (published, causes) = (account.decisions.published.clone(), account.causes.clone());
+        let (decisions, causes) = (account.decisions.clone(), account.causes.clone());
         let (record, _) = self.evaluator.publish(account, self.clock_ms?, None);
-        account.decisions.published = published;
+        account.decisions = decisions;
         account.causes = causes;
         Some(AccountState {
             score_hundredths: account.score.hundredths,
