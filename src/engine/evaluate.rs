@@ -2,7 +2,7 @@
 //! risks that read what changed, and note what is to be told. Time comes from the shard.
 
 use super::account::{
-    Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, currency, encode_header,
+    Close, Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, currency, encode_header,
 };
 use super::config::EngineConfig;
 use super::event::{Body, Event};
@@ -181,9 +181,7 @@ impl Evaluator {
         if self.calendar.start_of(today) + account.jitter_ms != at_ms {
             return false;
         }
-        let close = account.score.hundredths.zip(account.decisions.band);
-        let close = close.map(|(hundredths, band)| (whole_points(hundredths), band));
-        account.decisions.history.close(today.minus(1), close)
+        account.decisions.history.close(today.minus(1), closing_value(account))
     }
 
     /// Evaluates what `touch` can have changed, at an instant. `cause` names the event.
@@ -372,7 +370,10 @@ impl Evaluator {
             lines: told_lines.map(told_line).collect(),
         };
         let absent = self.scorer.absent(&account.points);
+        let today = view.today();
         let before = account.decisions.published.replace(told);
+        // This record says how the day closes unless another one follows.
+        account.decisions.history.expect(today, closing_value(account));
         let changes = self.changes(before.as_ref(), &contributions, &numbers);
         let record = ScoreRecord {
             v: RECORD_VERSION,
@@ -432,6 +433,12 @@ fn contribution(line: &Line<'_>, view: &View<'_>) -> Contribution {
         weight_ppm: line.weight_ppm,
         contribution_hundredths: line.contribution,
     }
+}
+
+/// What the day would close with now.
+fn closing_value(account: &Account) -> Close {
+    let known = account.score.hundredths.zip(account.decisions.band);
+    known.map(|(hundredths, band)| (whole_points(hundredths), band))
 }
 
 fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64) {

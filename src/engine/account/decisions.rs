@@ -1,7 +1,7 @@
 //! Decisions: what was concluded about an account and perhaps told to the world. They depend on
 //! when we looked, so recovery reads them back and never recomputes them.
 
-use super::history::{Band, History};
+use super::history::{Band, History, HistoryRef};
 use crate::engine::rule::{RuleId, Severity};
 use crate::engine::time::Day;
 use serde::{Deserialize, Serialize};
@@ -123,16 +123,23 @@ struct Header {
     decisions: Decisions,
 }
 
+/// [`Header`] without a copy of the decisions: the same fields in the same order.
+#[derive(Serialize)]
+struct HeaderRef<'a> {
+    history_after: Option<Day>,
+    risks: &'a [RiskState],
+    band: Option<Band>,
+    published: &'a Option<Published>,
+    history: HistoryRef<'a>,
+}
+
 /// Encodes decisions for the journal; days up to `covered` are known to be in both page copies.
 pub fn encode_header(decisions: &Decisions, covered: Option<Day>) -> Vec<u8> {
-    let header = Header {
-        history_after: covered,
-        decisions: Decisions { history: decisions.history.after(covered), ..decisions.clone() },
-    };
+    let Decisions { risks, band, published, history } = decisions;
+    let history = history.after(covered);
+    let header = HeaderRef { history_after: covered, risks, band: *band, published, history };
     // Serialising plain data into memory cannot fail; an empty header would be refused on read.
-    let mut bytes = vec![HEADER_VERSION];
-    bytes.extend(postcard::to_stdvec(&header).unwrap_or_default());
-    bytes
+    postcard::to_stdvec(&(HEADER_VERSION, header)).unwrap_or_default()
 }
 
 /// Replaces `decisions` by what a journal header says.
@@ -148,11 +155,11 @@ pub fn apply_header(decisions: &mut Decisions, bytes: &[u8]) -> Result<(), Strin
     }
     let header: Header =
         postcard::from_bytes(body).map_err(|error| format!("the decision header is damaged: {error}"))?;
-    if !header.decisions.is_sound() {
+    if !header.decisions.is_sound() || !header.decisions.history.begins_after(header.history_after) {
         return Err("the decision header is damaged: entries out of order".to_owned());
     }
     let mut history = std::mem::take(&mut decisions.history);
-    history.splice(header.history_after, &header.decisions.history);
+    history.splice(&header.decisions.history);
     *decisions = Decisions { history, ..header.decisions };
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! whose closing value equals the day before costs nothing and is not a decision.
 
 use crate::engine::time::Day;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Days the history reaches back.
 pub const HISTORY_DAYS: i32 = 400;
@@ -43,27 +43,84 @@ struct Change {
 }
 
 /// Closing values by day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Stored")]
 pub struct History {
     /// Ascending by day; each differs from the one before.
     changes: Vec<Change>,
+    /// How the open day will close if nothing more is told in it.
+    expected: Option<Change>,
+}
+
+/// A history as it is stored: what is expected stands last, its day moved out of all days there are.
+#[derive(Deserialize)]
+struct Stored {
+    changes: Vec<Change>,
+}
+
+const EXPECTED: i32 = 1 << 24;
+
+impl From<Stored> for History {
+    fn from(Stored { mut changes }: Stored) -> History {
+        let expected = changes.pop_if(|last| last.day.0 >= EXPECTED);
+        let expected = expected.map(|last| Change { day: Day(last.day.0 - EXPECTED), ..last });
+        History { changes, expected }
+    }
+}
+
+/// A part of a [`History`]; it serialises as one.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryRef<'a> {
+    changes: &'a [Change],
+    expected: Option<Change>,
+}
+
+impl Serialize for HistoryRef<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let expected = self.expected.map(|last| Change { day: Day(last.day.0 + EXPECTED), ..last });
+        // As a structure of one field: no bytes in our format.
+        serializer.collect_seq(self.changes.iter().copied().chain(expected))
+    }
+}
+
+impl Serialize for History {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.after(None).serialize(serializer)
+    }
 }
 
 impl History {
-    /// Closes a day. Returns whether that is a new fact worth journalling.
+    /// Closes a day. Returns whether that is news worth journalling: not when the day closes as it was
+    /// [expected](History::expect) to, or as the day before.
     pub fn close(&mut self, day: Day, close: Close) -> bool {
         if self.changes.last().is_some_and(|last| last.day >= day) {
             return false;
         }
+        let expected = self.expected.take().filter(|expected| expected.day == day);
         if self.changes.last().and_then(|last| last.close) == close {
-            return false;
+            return expected.is_some();
         }
         self.changes.push(Change { day, close });
         // The oldest point is needed as long as its successor is inside the range.
         while self.changes.get(1).is_some_and(|second| second.day.0 <= day.0 - HISTORY_DAYS) {
             self.changes.remove(0);
         }
-        true
+        expected.is_none_or(|expected| expected.close != close)
+    }
+
+    /// Says how an open day will close if nothing more happens in it. What is journalled now then says
+    /// it already, and nothing need be told when the day turns.
+    pub fn expect(&mut self, day: Day, close: Close) {
+        let differs = self.changes.last().and_then(|last| last.close) != close;
+        self.expected = differs.then_some(Change { day, close });
+    }
+
+    /// What was restored is of `today`: a day that was open then and has turned closed as expected, or the
+    /// journal would say otherwise.
+    pub fn settle(&mut self, today: Day) {
+        if let Some(expected) = self.expected.take_if(|expected| expected.day < today) {
+            self.close(expected.day, expected.close);
+        }
     }
 
     /// The closing value of a day, `None` if unknown then or not closed by `last_closed`.
@@ -86,17 +143,17 @@ impl History {
     }
 
     /// The points of change after a day, for the journal.
-    #[must_use]
-    pub fn after(&self, day: Option<Day>) -> History {
+    pub fn after(&self, day: Option<Day>) -> HistoryRef<'_> {
         let from = day.map_or(0, |day| self.changes.partition_point(|change| change.day <= day));
-        History { changes: self.changes[from..].to_vec() }
+        HistoryRef { changes: &self.changes[from..], expected: self.expected }
     }
 
-    /// Replaces everything after a day by what the journal says.
-    pub fn splice(&mut self, after: Option<Day>, tail: &History) {
-        let keep = after.map_or(0, |day| self.changes.partition_point(|change| change.day <= day));
-        self.changes.truncate(keep);
-        self.changes.extend(tail.changes.iter().copied());
+    /// Adds what a record of the journal says, which may be older than this. A closed day stays what it
+    /// is, so only later ones are news; what is expected is what the last record expects.
+    pub fn splice(&mut self, tail: &History) {
+        let known = self.changes.last().map(|last| last.day);
+        self.changes.extend(tail.changes.iter().filter(|change| Some(change.day) > known));
+        self.expected = tail.expected;
         if let Some(last) = self.changes.last().map(|change| change.day) {
             while self.changes.get(1).is_some_and(|second| second.day.0 <= last.0 - HISTORY_DAYS) {
                 self.changes.remove(0);
@@ -104,9 +161,17 @@ impl History {
         }
     }
 
+    /// Whether nothing in it is of that day or an earlier one.
+    pub fn begins_after(&self, day: Option<Day>) -> bool {
+        self.changes.first().is_none_or(|first| Some(first.day) > day)
+    }
+
     /// Whether a stored history is well-formed.
     pub fn is_sound(&self) -> bool {
+        let last = self.changes.last().map(|last| last.day);
         self.changes.is_sorted_by(|a, b| a.day < b.day)
+            && last.is_none_or(|last| last.0 < EXPECTED)
+            && self.expected.is_none_or(|expected| last < Some(expected.day) && expected.day.0 < EXPECTED)
     }
 }
 
@@ -127,6 +192,63 @@ mod tests {
         assert_eq!(history.on(Day(9), Day(8)), None);
     }
 
+    fn stored(history: &History) -> History {
+        postcard::from_bytes(&postcard::to_stdvec(history).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_day_that_closes_as_expected_is_no_news() {
+        let mut history = History::default();
+        assert!(history.close(Day(1), Some((80, Band::Healthy))));
+        history.expect(Day(2), Some((60, Band::Watch)));
+        assert_eq!(stored(&history), history);
+        assert_eq!(history.on(Day(2), Day(2)), Some((80, Band::Healthy)), "it is still open");
+        assert!(!history.close(Day(2), Some((60, Band::Watch))));
+        assert_eq!(history.on(Day(2), Day(2)), Some((60, Band::Watch)));
+        history.expect(Day(3), Some((50, Band::Watch)));
+        let mut restored = stored(&history);
+        restored.settle(Day(3));
+        assert_eq!(restored, history, "still open");
+        restored.settle(Day(4));
+        assert!(!history.clone().close(Day(3), Some((50, Band::Watch))));
+        assert_eq!(restored.on(Day(3), Day(3)), Some((50, Band::Watch)));
+        history.expect(Day(3), Some((40, Band::AtRisk)));
+        assert!(history.close(Day(3), Some((60, Band::Watch))), "as the day before, and not as expected");
+        assert_eq!(history.on(Day(3), Day(3)), Some((60, Band::Watch)));
+        history.expect(Day(4), Some((60, Band::Watch)));
+        assert!(!history.close(Day(4), Some((60, Band::Watch))));
+        history.expect(Day(5), Some((50, Band::Watch)));
+        assert!(history.close(Day(5), None), "otherwise than expected");
+        assert!(history.is_sound());
+        assert_eq!(stored(&history), history);
+    }
+
+    #[test]
+    fn what_was_expected_survives_older_and_newer_records_of_the_journal() {
+        let record = |history: &History, covered| {
+            let stored = postcard::to_stdvec(&history.after(covered)).unwrap();
+            postcard::from_bytes::<History>(&stored).unwrap()
+        };
+        let mut live = History::default();
+        live.close(Day(1), Some((80, Band::Healthy)));
+        live.expect(Day(2), Some((60, Band::Watch)));
+        let first = record(&live, Some(Day(1)));
+        assert!(!live.close(Day(2), Some((60, Band::Watch))), "nothing is told");
+        let page = stored(&live);
+        live.expect(Day(4), Some((50, Band::Watch)));
+        let second = record(&live, Some(Day(2)));
+        // Whatever part of the journal is still there.
+        for records in [&[&first, &second][..], &[&second]] {
+            let mut restored = page.clone();
+            records.iter().for_each(|tail| restored.splice(tail));
+            assert_eq!(restored, live);
+        }
+        let mut restored = page.clone();
+        restored.splice(&first);
+        restored.settle(Day(3));
+        assert_eq!(restored, page, "it was expected then and has happened");
+    }
+
     #[test]
     fn the_journal_tail_restores_the_whole() {
         let mut live = History::default();
@@ -137,7 +259,8 @@ mod tests {
         for day in 0..850 {
             page.close(Day(day), Some(((day % 50) as u8, Band::Watch)));
         }
-        page.splice(Some(Day(840)), &live.after(Some(Day(840))));
+        let tail = History { changes: live.after(Some(Day(840))).changes.to_vec(), expected: None };
+        page.splice(&tail);
         assert_eq!(page, live);
     }
 }

@@ -100,6 +100,8 @@ impl Shard {
         let Some(clock_ms) = clock_ms else { return };
         for slot in self.slots_by_id() {
             let account = &mut self.accounts[slot as usize];
+            let today = account.today(self.evaluator.calendar, clock_ms);
+            account.decisions.history.settle(today);
             self.evaluator.refresh(account, clock_ms, Touch::ALL);
             if self.evaluator.is_due(account) {
                 account.listed = true;

@@ -443,9 +443,9 @@ impl Shard {
         let (slot, clock_ms) = (self.find(account)?, self.clock_ms?);
         let account = &mut self.accounts[slot as usize];
         self.evaluator.catch_up(account, clock_ms);
-        let (published, causes) = (account.decisions.published.clone(), account.causes.clone());
+        let (decisions, causes) = (account.decisions.clone(), account.causes.clone());
         let (record, _) = self.evaluator.publish(account, clock_ms, None);
-        account.decisions.published = published;
+        account.decisions = decisions;
         account.causes = causes;
         Some(AccountState {
             score_hundredths: account.score.hundredths,

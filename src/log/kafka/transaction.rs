@@ -28,8 +28,10 @@ use crate::log::{CommitOutcome, CommittedPosition, Drain, LogError, Offset, OutR
 const INIT_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait in one call of `drain`.
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
-/// Between two looks at what was acknowledged.
+/// Between two looks at what was acknowledged: the first time, and at most. Each look costs two changes
+/// of thread, and acknowledgements take some milliseconds.
 const DRAIN_STEP: Duration = Duration::from_micros(250);
+const DRAIN_STEP_MAX: Duration = Duration::from_millis(1);
 /// Longest wait for positions to be taken; the call may be repeated.
 const OFFSETS_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait for a commit.
@@ -237,7 +239,7 @@ impl Transactions {
     /// Polls until nothing is under way or the time is up; `true`: nothing is.
     fn settle(&self, longest: Duration) -> bool {
         let deadline = clock::monotonic() + longest;
-        let mut before = i32::MAX;
+        let (mut before, mut step) = (i32::MAX, DRAIN_STEP);
         loop {
             let left = self.producer.in_flight_count();
             if left == 0 {
@@ -248,7 +250,8 @@ impl Transactions {
             }
             if left >= before {
                 // The library's own wait would spin for as long.
-                clock::pause(DRAIN_STEP);
+                clock::pause(step);
+                step = (step * 2).min(DRAIN_STEP_MAX);
             }
             before = left;
             self.serve();
