@@ -48,7 +48,7 @@ impl Config {
             .zip(self.topics.all())
             .map(|(key, name)| format!("    {key}: {}\n", quoted(name)))
             .collect();
-        format!(
+        let text = format!(
             "storage:\n  log: {log}\n  data_dir: {}\n  partitions: {PARTITIONS}\n  retention:\n    events: {}\n    \
              risks: {}\n    dead_letters: {}\n{}topics:\n  output_encoding: {encoding}\n  names:\n{names}http:\n  listen: {}\n  \
              request_bytes: {}\n  queued_requests: {}\n  ready_lag_records: {}\n\
@@ -72,8 +72,26 @@ impl Config {
             show_duration(self.checkpoint_round),
             quoted(&self.log.level),
             engine(&self.engine),
-        )
+        );
+        printable(&text)
     }
+}
+
+/// Escapes what YAML does not take as it is. Such characters stand in quoted scalars only, where JSON
+/// and YAML write them alike; JSON leaves most of them raw.
+fn printable(text: &str) -> String {
+    let is_raw = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_raw(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// The engine's sections. A configuration always serialises; an empty text would read as the
