@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,9 @@ impl Watched {
         runs.recv().expect("the instance runs");
         let url = Instance::read(data).expect("a running instance leaves a note").url;
         let pid = child.id();
-        Watched { process: Process { child, data: data.to_owned(), url }, pid, started, said }
+        // Its lines go to whoever has `said`, with their times.
+        let process = Process { child, data: data.to_owned(), url, lines: Arc::default() };
+        Watched { process, pid, started, said }
     }
 
     pub fn metric(&self, name: &str) -> f64 {

@@ -168,6 +168,10 @@ pub fn crowded(seed: u64, traits: &Traits, clock: ClockMode) -> WorkerSettings {
     settings.max_effects = 2 + (seed % 7) as usize;
     settings.page_bytes_per_commit = 1 + (seed % 3) as usize * 1_500;
     settings.max_buffered_records = 8;
+    if seed.is_multiple_of(2) {
+        // Some records: while one input of a merge is missing, others rest.
+        settings.max_buffered_bytes = 4_000;
+    }
     settings.read_bytes = if traits.ppm > 0 { 600 } else { 2_400 };
     settings.commit_timeout_ms = traits.patience_ms;
     settings.restore_stall_ms = traits.patience_ms * 2;
