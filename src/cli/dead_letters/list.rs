@@ -173,7 +173,7 @@ pub fn group(args: &GroupArgs, global: &Global) -> Done {
     })
     .map_err(unreadable)?;
     let mut groups: Vec<((String, String), Group)> = groups.into_iter().collect();
-    groups.sort_by(|(_, a), (_, b)| b.count.cmp(&a.count));
+    groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
     match args.output {
         Output::Json => print::stdout(&format!("{:#}\n", groups_json(&groups)))?,
         Output::Text => print::stdout(&groups_text(&groups))?,
