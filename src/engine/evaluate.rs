@@ -13,8 +13,8 @@ use super::record::{
 use super::risk::{self, Hindsight, Instant, Transition, risk_id};
 use super::rule::{Condition, RuleDef, RuleId, by_id, numbered};
 use super::score::{CoverageClass, Line, Points, Score, Scorer, line_number, next_band, whole_points};
-use super::shard::Counted;
 use super::time::{Calendar, Day};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Most causes named in one score record.
@@ -35,17 +35,27 @@ pub(super) struct Account {
     /// The day for which what time can change was derived last.
     pub derived_for: Day,
     /// What moved the score since it was last published.
-    pub causes: Vec<Box<str>>,
-    /// The deadline this account is armed for; `i64::MAX` = none.
-    pub armed_ms: i64,
+    pub causes: Vec<Noted>,
     /// Decisions changed since the last commit: its scores record must be written.
     pub changed: bool,
-    /// In the shard's list of accounts to look at when committing.
-    pub listed: bool,
     /// Wall time of the last publication.
     pub told_wall_ms: i64,
-    /// What it adds to the shard's numbers.
-    pub counted: Counted,
+}
+
+/// What moved a score: an event, or time at an instant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Noted {
+    Event(Box<str>),
+    Deadline(i64),
+}
+
+impl std::fmt::Display for Noted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Noted::Event(id) => write!(f, "event:{id}"),
+            Noted::Deadline(at_ms) => write!(f, "deadline:{}", super::time::rfc3339(*at_ms)),
+        }
+    }
 }
 
 impl Account {
@@ -59,11 +69,8 @@ impl Account {
             score: Score::default(),
             derived_for: Day(i32::MIN),
             causes: Vec::new(),
-            armed_ms: i64::MAX,
             changed: false,
-            listed: false,
             told_wall_ms: i64::MIN,
-            counted: Counted::default(),
         }
     }
 
@@ -390,7 +397,7 @@ impl Evaluator {
             previous: before
                 .map(|told| Previous { score_hundredths: told.score_hundredths, band: told.band }),
             changes,
-            causes: account.causes.drain(..).map(String::from).collect(),
+            causes: std::mem::take(&mut account.causes).iter().map(Noted::to_string).collect(),
             risks: summaries(account),
             as_of: clock_ms,
             config_version: self.version.clone(),
@@ -442,12 +449,10 @@ fn closing_value(account: &Account) -> Close {
 }
 
 fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64) {
-    let cause =
-        cause.map_or_else(|| format!("deadline:{}", super::time::rfc3339(at_ms)), |id| format!("event:{id}"));
     if account.causes.len() == MAX_CAUSES {
         account.causes.remove(0);
     }
-    account.causes.push(cause.into());
+    account.causes.push(cause.map_or(Noted::Deadline(at_ms), |id| Noted::Event(id.into())));
 }
 
 fn summaries(account: &Account) -> Vec<RiskSummary> {

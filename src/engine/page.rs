@@ -5,6 +5,7 @@
 
 use super::account::{Decisions, Facts};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Version byte in front of a page. Older versions stay readable for ever.
 const PAGE_VERSION: u8 = 1;
@@ -51,12 +52,22 @@ pub(super) struct StoredAccount {
     pub decisions: Decisions,
 }
 
-/// Encodes accounts that are sorted by id.
-pub(super) fn encode(accounts: &[StoredAccountRef<'_>]) -> Vec<u8> {
-    let mut bytes = vec![PAGE_VERSION];
-    // Serialising plain data into memory cannot fail; no bytes would be refused as damaged.
-    bytes.extend(postcard::to_stdvec(accounts).unwrap_or_default());
+/// Encodes accounts that are sorted by id, each given as [`encode_account`] writes it.
+pub(super) fn encode<'a>(accounts: impl ExactSizeIterator<Item = Cow<'a, [u8]>>) -> Vec<u8> {
+    let mut bytes = append(vec![PAGE_VERSION], &accounts.len());
+    accounts.for_each(|account| bytes.extend_from_slice(&account));
     bytes
+}
+
+/// Appends an account as pages have it.
+pub(super) fn encode_account(bytes: Vec<u8>, account: &StoredAccountRef<'_>) -> Vec<u8> {
+    append(bytes, account)
+}
+
+/// Appends plain data.
+pub(super) fn append(bytes: Vec<u8>, value: &impl Serialize) -> Vec<u8> {
+    // Serialising plain data into memory cannot fail; no bytes would be refused as damaged.
+    postcard::to_extend(value, bytes).unwrap_or_default()
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<StoredAccount>, PageError> {

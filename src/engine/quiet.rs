@@ -45,7 +45,9 @@ impl Evaluator {
         let tomorrow = view.tomorrow();
         let close = account.score.hundredths.zip(account.decisions.band);
         let close = close.map(|(hundredths, band)| (whole_points(hundredths), band));
-        if account.decisions.history.last_close() != close {
+        let history = &account.decisions.history;
+        // The turn of a day that is expected to close with news says whether it did.
+        if history.is_expecting() || history.last_close() != close {
             return tomorrow;
         }
         let is_known = account.score.hundredths.is_some();

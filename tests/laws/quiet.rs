@@ -136,6 +136,19 @@ proptest! {
         same(run(one()), run(one().looking_daily()))?;
     }
 
+    /// Where accounts lie in memory changes nothing.
+    #[test]
+    fn packing_changes_nothing(seeds in seedlings(24), most in 0_i64..20, choice in any::<u64>()) {
+        let lines = history(&seeds);
+        let config = config(&mut Choices(choice));
+        let one = || Shard::new(config.clone(), ShardId { partition: 0, partitions: 1 });
+        let run = |shard| run(shard, &lines, most, Choices(choice));
+        let packing = run(one().with_open_accounts(1));
+        let open = run(one());
+        prop_assert_eq!(packing.1.stats(), open.1.stats());
+        same(packing, open)?;
+    }
+
     /// Recovery arms accounts anew, at any moment of a quiet time.
     #[test]
     fn a_restored_shard_passes_over_the_same_days(seeds in seedlings(24), hours in 0_i64..2000) {

@@ -115,6 +115,11 @@ impl History {
         self.expected = differs.then_some(Change { day, close });
     }
 
+    /// Whether the open day was [expected](History::expect) to close with another value than the last.
+    pub fn is_expecting(&self) -> bool {
+        self.expected.is_some()
+    }
+
     /// What was restored is of `today`: a day that was open then and has turned closed as expected, or the
     /// journal would say otherwise.
     pub fn settle(&mut self, today: Day) {

@@ -23,7 +23,7 @@ use super::feature::{FeatureId, Forecast, NEVER, View};
 use super::time::Day;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Points of an absent feature in [`Points`].
@@ -32,7 +32,7 @@ const ABSENT: i16 = -1;
 const PPM: u32 = 1_000_000;
 
 /// Points per line of the chosen card, hundredths, absent as -1. The cached part of a score.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Points {
     /// Which card of the configuration.
     pub card: u8,
@@ -42,7 +42,7 @@ pub struct Points {
 }
 
 /// An evaluated score.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Hundredths of a point, 0 to 10000; `None` = unknown.
     pub hundredths: Option<i16>,

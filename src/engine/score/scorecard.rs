@@ -152,12 +152,12 @@ impl Scoring {
 
     /// The number of the card for an account; checked configurations always have a match.
     pub(super) fn choose(&self, facts: &Facts) -> u8 {
-        let fits = |wanted: &[String], value: Option<&str>| {
-            wanted.is_empty() || value.is_some_and(|value| wanted.iter().any(|w| w == value))
+        let fits = |wanted: &[String], field: MasterField| {
+            wanted.is_empty() || facts.text(field).is_some_and(|value| wanted.iter().any(|w| w == value))
         };
         let place = self.scorecards.iter().position(|card| {
-            fits(&card.when.segment, facts.text(MasterField::Segment))
-                && fits(&card.when.lifecycle, facts.text(MasterField::Lifecycle))
+            fits(&card.when.segment, MasterField::Segment)
+                && fits(&card.when.lifecycle, MasterField::Lifecycle)
         });
         place.unwrap_or(self.scorecards.len() - 1) as u8
     }

@@ -3,7 +3,7 @@
 use super::{Account, Covered, Shard};
 use crate::engine::account::apply_header;
 use crate::engine::feature::Touch;
-use crate::engine::page::{self, PageError, StoredAccountRef};
+use crate::engine::page::{self, PageError};
 use crate::engine::partition::{PAGES, PageId, bucket_of};
 use crate::engine::time::{DAY_TURN_SPREAD_MS, Day};
 
@@ -22,15 +22,9 @@ impl Shard {
 
     /// A page as bytes; equal content gives equal bytes.
     pub fn encode_page(&self, page: PageId) -> Vec<u8> {
-        let mut accounts: Vec<StoredAccountRef<'_>> = self.pages[usize::from(page.0)]
-            .iter()
-            .map(|&slot| {
-                let Account { id, facts, decisions, .. } = &self.accounts[slot as usize];
-                StoredAccountRef { id, facts, decisions }
-            })
-            .collect();
-        accounts.sort_by_key(|account| account.id);
-        page::encode(&accounts)
+        let mut slots = self.pages[usize::from(page.0)].clone();
+        slots.sort_by(|&a, &b| self.accounts.slot(a).id().cmp(self.accounts.slot(b).id()));
+        page::encode(slots.into_iter().map(|slot| self.accounts.stored(slot)))
     }
 
     /// Loads a page into a shard that has none of its accounts.
@@ -41,7 +35,7 @@ impl Shard {
         let accounts = page::decode(bytes)?;
         for stored in &accounts {
             let misplaced = Self::page_of(&stored.id, self.id.partitions) != page;
-            if misplaced || self.find(&stored.id).is_some() {
+            if misplaced || self.accounts.find(&stored.id).is_some() {
                 let detail = format!("account `{}` does not belong here", stored.id);
                 return Err(PageError::Damaged { detail });
             }
@@ -73,13 +67,13 @@ impl Shard {
     /// # Errors
     /// When the header cannot be read, or nothing is known of the account.
     pub fn apply_journal(&mut self, account: &str, decisions: Option<&[u8]>) -> Result<bool, PageError> {
-        let Some(slot) = self.find(account) else {
+        let Some(slot) = self.accounts.find(account) else {
             return match decisions {
                 Some(_) => Err(PageError::UnknownAccount { account: account.to_owned() }),
                 None => Ok(false),
             };
         };
-        let target = &mut self.accounts[slot as usize].decisions;
+        let target = &mut self.accounts.open(slot).decisions;
         let before = target.clone();
         match decisions {
             Some(bytes) => apply_header(target, bytes).map_err(|detail| PageError::Damaged { detail })?,
@@ -98,14 +92,13 @@ impl Shard {
     pub fn finish_restore(&mut self, clock_ms: Option<i64>) {
         self.clock_ms = clock_ms;
         let Some(clock_ms) = clock_ms else { return };
-        for slot in self.slots_by_id() {
-            let account = &mut self.accounts[slot as usize];
+        for slot in self.accounts.by_id() {
+            let account = self.accounts.open(slot);
             let today = account.today(self.evaluator.calendar, clock_ms);
             account.decisions.history.settle(today);
             self.evaluator.refresh(account, clock_ms, Touch::ALL);
             if self.evaluator.is_due(account) {
-                account.listed = true;
-                self.listed.push(slot);
+                self.list(slot);
             }
             self.arm_evaluated(slot, clock_ms);
         }

@@ -5,10 +5,10 @@
 //! no way back: when a commit fails, the shard is dropped and restored.
 //! What recovery needs (pages, journal) is in `checkpoint.rs`.
 
+mod accounts;
 mod checkpoint;
 mod stats;
 
-pub(super) use stats::Counted;
 pub use stats::ShardStats;
 
 use crate::engine::account::{Band, Verdict};
@@ -20,7 +20,7 @@ use crate::engine::partition::PAGES;
 use crate::engine::record::{RiskTransition, ScoreRecord};
 use crate::engine::time::Day;
 use crate::engine::timer::{Deadline, DeadlineQueue};
-use hashbrown::HashTable;
+use accounts::Accounts;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -86,8 +86,7 @@ pub struct Shard {
     evaluator: Evaluator,
     id: ShardId,
     clock_ms: Option<i64>,
-    accounts: Vec<Account>,
-    index: HashTable<u32>,
+    accounts: Accounts,
     pages: Vec<Vec<u32>>,
     covered: Vec<Option<Day>>,
     dirty: [bool; PAGES as usize],
@@ -109,8 +108,7 @@ impl Shard {
             evaluator: Evaluator::new(config),
             id,
             clock_ms: None,
-            accounts: Vec::new(),
-            index: HashTable::new(),
+            accounts: Accounts::default(),
             pages: vec![Vec::new(); PAGES as usize],
             covered: vec![None; PAGES as usize],
             dirty: [false; PAGES as usize],
@@ -130,6 +128,13 @@ impl Shard {
         Shard { looks_daily: true, ..self }
     }
 
+    /// The same shard, with no more accounts lying open in memory than this or one in 32,
+    /// whichever is more; what comes out is the same.
+    #[must_use]
+    pub fn with_open_accounts(self, at_least: usize) -> Self {
+        Shard { accounts: self.accounts.with_open_at_least(at_least), ..self }
+    }
+
     /// The event-time frontier up to which every deadline has been handled; `None` before the
     /// first [`Shard::advance`].
     pub fn clock_ms(&self) -> Option<i64> {
@@ -141,31 +146,20 @@ impl Shard {
         self.accounts.len()
     }
 
-    fn find(&self, account: &str) -> Option<u32> {
-        let hash = xxh3_64(account.as_bytes());
-        self.index.find(hash, |&slot| &*self.accounts[slot as usize].id == account).copied()
-    }
-
     fn find_or_create(&mut self, account: &str, most: usize) -> Option<u32> {
-        if let Some(slot) = self.find(account) {
-            return Some(slot);
+        match self.accounts.find(account) {
+            Some(slot) => Some(slot),
+            None if self.accounts.len() >= most => None,
+            None => Some(self.insert(Account::new(account))),
         }
-        if self.accounts.len() >= most {
-            return None;
-        }
-        Some(self.insert(Account::new(account)))
     }
 
     fn insert(&mut self, account: Account) -> u32 {
-        let slot = self.accounts.len() as u32;
         let page = Self::page_of(&account.id, self.id.partitions);
+        let slot = self.accounts.insert(account, page);
         self.pages[usize::from(page.0)].push(slot);
-        let hash = xxh3_64(account.id.as_bytes());
-        self.accounts.push(account);
         self.counts.admit();
         self.recount(slot);
-        let accounts = &self.accounts;
-        self.index.insert_unique(hash, slot, |&slot| xxh3_64(accounts[slot as usize].id.as_bytes()));
         slot
     }
 
@@ -177,9 +171,9 @@ impl Shard {
         let (slot, verdict) = self.merge(input, event)?;
         let changed = matches!(verdict, Verdict::Applied | Verdict::Limited);
         if let (true, Some(clock_ms)) = (changed, self.clock_ms) {
-            let account = &self.accounts[slot as usize];
-            let fresh = account.armed_ms == i64::MAX;
-            let touch = account.touch_of(event, self.evaluator.calendar, clock_ms);
+            let armed_ms = self.accounts.slot(slot).armed_ms;
+            let fresh = armed_ms == i64::MAX;
+            let touch = self.accounts.open(slot).touch_of(event, self.evaluator.calendar, clock_ms);
             let touch = if fresh { Touch::ALL } else { touch };
             let decided = self.evaluate(
                 slot,
@@ -188,11 +182,11 @@ impl Shard {
                 Some(Cause { id: &event.id, at_ms: event.occurred_at_ms }),
             );
             // Only these bring instants of their own; any event can bring a change of the next day.
-            let account = &self.accounts[slot as usize];
+            let account = self.accounts.open(slot);
             let at_ms = if fresh || decided || touch.meets(Touch::TICKETS.or(Touch::INVOICES)) {
                 self.evaluator.next_deadline(account, clock_ms)
             } else {
-                account.armed_ms.min(self.evaluator.next_turn(account, clock_ms))
+                armed_ms.min(self.evaluator.next_turn(account, clock_ms))
             };
             self.arm(slot, at_ms);
         }
@@ -229,7 +223,7 @@ impl Shard {
             ));
         };
         let (calendar, limits) = (self.evaluator.calendar, &self.evaluator.config.limits);
-        let verdict = self.accounts[slot as usize].facts.merge(input.0, event, calendar, limits);
+        let verdict = self.accounts.open(slot).facts.merge(input.0, event, calendar, limits);
         if !matches!(verdict, Verdict::Late | Verdict::Duplicate) {
             self.mark_dirty(slot);
         }
@@ -237,18 +231,16 @@ impl Shard {
     }
 
     fn mark_dirty(&mut self, slot: u32) {
-        let page = Self::page_of(&self.accounts[slot as usize].id, self.id.partitions);
-        self.dirty[usize::from(page.0)] = true;
+        self.dirty[usize::from(self.accounts.slot(slot).page.0)] = true;
     }
 
     /// Evaluates one account; returns whether a decision changed.
     fn evaluate(&mut self, slot: u32, at_ms: i64, touch: Touch, cause: Option<Cause<'_>>) -> bool {
-        let account = &mut self.accounts[slot as usize];
+        let account = self.accounts.open(slot);
         let done = self.evaluator.evaluate(account, at_ms, touch, cause);
         account.changed |= done.decided;
-        if (done.decided || done.due) && !account.listed {
-            account.listed = true;
-            self.listed.push(slot);
+        if done.decided || done.due {
+            self.list(slot);
         }
         if done.decided {
             self.mark_dirty(slot);
@@ -258,9 +250,17 @@ impl Shard {
         done.decided
     }
 
+    /// Notes an account to be looked at when committing.
+    fn list(&mut self, slot: u32) {
+        let place = self.accounts.slot_mut(slot);
+        if !std::mem::replace(&mut place.listed, true) {
+            self.listed.push(slot);
+        }
+    }
+
     /// Arms an account that was just evaluated for the next instant at which anything can change.
     fn arm_evaluated(&mut self, slot: u32, at_ms: i64) {
-        let account = &self.accounts[slot as usize];
+        let account = self.accounts.open(slot);
         let at_ms = if self.looks_daily {
             self.evaluator.next_deadline(account, at_ms)
         } else {
@@ -270,10 +270,10 @@ impl Shard {
     }
 
     fn arm(&mut self, slot: u32, at_ms: i64) {
-        let account = &mut self.accounts[slot as usize];
-        if at_ms != account.armed_ms {
-            account.armed_ms = at_ms;
-            let account_hash = xxh3_64(account.id.as_bytes());
+        let place = self.accounts.slot_mut(slot);
+        if at_ms != place.armed_ms {
+            place.armed_ms = at_ms;
+            let account_hash = xxh3_64(place.id().as_bytes());
             self.queue.push(Deadline { at_ms, account_hash, slot });
         }
     }
@@ -299,7 +299,7 @@ impl Shard {
                 return handled_ms;
             }
             self.queue.pop_through(to_ms);
-            if self.accounts[next.slot as usize].armed_ms == next.at_ms {
+            if self.accounts.slot(next.slot).armed_ms == next.at_ms {
                 handled_ms = next.at_ms;
                 self.clock_ms = Some(handled_ms);
                 self.handle_deadline(next);
@@ -311,8 +311,8 @@ impl Shard {
 
     fn handle_deadline(&mut self, deadline: Deadline) {
         let Deadline { at_ms, slot, .. } = deadline;
-        let account = &mut self.accounts[slot as usize];
-        account.armed_ms = i64::MAX;
+        self.accounts.slot_mut(slot).armed_ms = i64::MAX;
+        let account = self.accounts.open(slot);
         // The state may have changed since it was armed: then there is nothing to do yet.
         let next_ms = self.evaluator.next_deadline(account, at_ms - 1);
         if next_ms != at_ms {
@@ -320,11 +320,8 @@ impl Shard {
         } else {
             let closed = self.evaluator.close_day(account, at_ms);
             account.changed |= closed;
-            if closed && !account.listed {
-                account.listed = true;
-                self.listed.push(slot);
-            }
             if closed {
+                self.list(slot);
                 self.mark_dirty(slot);
             }
             self.evaluate(slot, at_ms, Touch::ALL, None);
@@ -335,7 +332,7 @@ impl Shard {
     /// Asks for every account to be evaluated once at the clock: the first clock, a changed
     /// configuration. [`Shard::evaluate_some`] does it, as much at a time as a commit can take.
     pub fn begin_evaluation(&mut self) {
-        self.unevaluated = self.slots_by_id();
+        self.unevaluated = self.accounts.by_id();
         self.unevaluated.reverse();
     }
 
@@ -362,12 +359,6 @@ impl Shard {
         self.begin_evaluation();
         self.evaluate_some(usize::MAX);
         std::mem::take(&mut self.told)
-    }
-
-    fn slots_by_id(&self) -> Vec<u32> {
-        let mut slots: Vec<u32> = (0..self.accounts.len() as u32).collect();
-        slots.sort_by(|&a, &b| self.accounts[a as usize].id.cmp(&self.accounts[b as usize].id));
-        slots
     }
 
     /// A lower bound of the next deadline.
@@ -417,31 +408,30 @@ impl Shard {
     fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64, mut take: impl FnMut(ScoreOutput)) {
         let Some(clock_ms) = self.clock_ms else { return };
         for slot in std::mem::take(&mut self.listed) {
-            let account = &mut self.accounts[slot as usize];
-            account.listed = false;
+            let place = self.accounts.slot_mut(slot);
+            place.listed = false;
+            let page = usize::from(place.page.0);
+            let account = self.accounts.open(slot);
             if !account.changed && !self.evaluator.is_due(account) {
                 continue;
             }
             if !account.changed && !rested(account.told_wall_ms) {
-                account.listed = true;
-                self.listed.push(slot);
+                self.list(slot);
                 continue;
             }
             account.changed = false;
             account.told_wall_ms = wall_ms;
             self.evaluator.catch_up(account, clock_ms);
-            let page = Self::page_of(&account.id, self.id.partitions);
-            let covered = self.covered[usize::from(page.0)];
-            let (record, decisions) = self.evaluator.publish(account, clock_ms, covered);
+            let (record, decisions) = self.evaluator.publish(account, clock_ms, self.covered[page]);
             take(ScoreOutput { account: account.id.to_string(), record, decisions });
-            self.dirty[usize::from(page.0)] = true;
+            self.dirty[page] = true;
         }
     }
 
     /// One account as it stands, or `None` if nothing is known of it.
     pub fn account(&mut self, account: &str) -> Option<AccountState> {
-        let (slot, clock_ms) = (self.find(account)?, self.clock_ms?);
-        let account = &mut self.accounts[slot as usize];
+        let (slot, clock_ms) = (self.accounts.find(account)?, self.clock_ms?);
+        let account = self.accounts.open(slot);
         self.evaluator.catch_up(account, clock_ms);
         let (decisions, causes) = (account.decisions.clone(), account.causes.clone());
         let (record, _) = self.evaluator.publish(account, clock_ms, None);
@@ -457,9 +447,7 @@ impl Shard {
 
     /// Ids of all accounts, ascending.
     pub fn account_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.accounts.iter().map(|account| account.id.to_string()).collect();
-        ids.sort_unstable();
-        ids
+        self.accounts.by_id().into_iter().map(|slot| self.accounts.slot(slot).id().to_owned()).collect()
     }
 
     /// Numbers about the shard.
@@ -469,7 +457,6 @@ impl Shard {
 
     /// The decisions about an account may have changed.
     fn recount(&mut self, slot: u32) {
-        let Account { counted, decisions, .. } = &mut self.accounts[slot as usize];
-        self.counts.recount(counted, decisions);
+        self.accounts.recount(slot, &mut self.counts);
     }
 }

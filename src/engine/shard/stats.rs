@@ -21,7 +21,7 @@ pub struct ShardStats {
 
 /// What one account adds to the numbers.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Counted {
+pub(super) struct Counted {
     band: Option<Band>,
     firing: Box<[(RuleId, Severity)]>,
 }

@@ -1,6 +1,7 @@
 //! Dense counters over consecutive slots (days or weeks) that use one byte a slot while counts
 //! are small and widen when one does not fit: most accounts stay far below 256 a day.
 
+use super::bytes;
 use serde::{Deserialize, Serialize};
 
 /// Counters by slot number. Slots outside the stored range are zero.
@@ -168,40 +169,80 @@ impl PartialEq for SlotCounts {
 
 impl Eq for SlotCounts {}
 
-/// Written as what is there, not the zeros: gaps and counts, as variable-length integers.
+/// Written as what is there, not the zeros: the first slot, then gap and count of each in one byte
+/// (four bits each) where both are small, else a zero and both as variable-length integers.
 impl Serialize for SlotCounts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut before = 0_i32;
-        let pairs: Vec<(i32, u32)> = self
-            .iter()
-            .map(|(slot, count)| {
-                let gap = slot.wrapping_sub(before);
-                before = slot;
-                (gap, count)
-            })
-            .collect();
-        pairs.serialize(serializer)
+        let mut out = Vec::with_capacity(self.lanes.len() + 8);
+        let mut before = None;
+        for (slot, count) in self.iter() {
+            let gap = match before {
+                None => {
+                    bytes::put_signed(&mut out, slot);
+                    1
+                }
+                Some(before) => slot.wrapping_sub(before) as u32,
+            };
+            before = Some(slot);
+            if gap < 16 && count < 16 {
+                out.push((gap << 4 | count) as u8);
+            } else {
+                out.push(0);
+                bytes::put(&mut out, gap.into());
+                bytes::put(&mut out, count.into());
+            }
+        }
+        serializer.serialize_bytes(&out)
     }
 }
 
 /// A stored span longer than this is not ours: counters never span more than a few hundred slots.
-const MAX_SPAN: i64 = 4096;
+const MAX_SPAN: u64 = 4096;
+
+/// Gap and count of the next slot with a count; neither is zero.
+fn take_pair(bytes: &mut &[u8]) -> Option<(u64, u32)> {
+    let (&byte, rest) = bytes.split_first()?;
+    *bytes = rest;
+    let (gap, count) = match byte {
+        0 => (bytes::take(bytes)?, u32::try_from(bytes::take(bytes)?).ok()?),
+        _ => (u64::from(byte >> 4), u32::from(byte & 15)),
+    };
+    (gap > 0 && gap <= MAX_SPAN && count > 0).then_some((gap, count))
+}
+
+impl SlotCounts {
+    fn from_bytes(mut bytes: &[u8]) -> Option<SlotCounts> {
+        if bytes.is_empty() {
+            return Some(SlotCounts::default());
+        }
+        let first = bytes::take_signed(&mut bytes)?;
+        let (mut span, mut largest, mut rest) = (0, 0, bytes);
+        while !rest.is_empty() {
+            let (gap, count) = take_pair(&mut rest)?;
+            span += gap;
+            largest = largest.max(count);
+            if span > MAX_SPAN {
+                return None;
+            }
+        }
+        first.checked_add(span as i32)?;
+        let len = span as usize;
+        let narrow = largest <= u32::from(u8::MAX);
+        let lanes = if narrow { Lanes::Narrow(vec![0; len]) } else { Lanes::Wide(vec![0; len]) };
+        let (mut counts, mut at) = (SlotCounts { first, lanes }, 0);
+        while !bytes.is_empty() {
+            let (gap, count) = take_pair(&mut bytes)?;
+            at += gap as usize;
+            counts.lanes.set(at - 1, count);
+        }
+        Some(counts)
+    }
+}
 
 impl<'de> Deserialize<'de> for SlotCounts {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = Vec::<(i32, u32)>::deserialize(deserializer)?;
-        let mut counts = SlotCounts::default();
-        let mut slot = 0_i32;
-        let mut first = None;
-        for (gap, count) in pairs {
-            slot = slot.wrapping_add(gap);
-            let start = i64::from(*first.get_or_insert(slot));
-            if (i64::from(slot) - start).abs() > MAX_SPAN {
-                return Err(serde::de::Error::custom("counters span too many slots"));
-            }
-            counts.add(slot, count);
-        }
-        Ok(counts)
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        SlotCounts::from_bytes(bytes).ok_or_else(|| serde::de::Error::custom("counters are damaged"))
     }
 }
 
@@ -235,6 +276,26 @@ mod tests {
         let a = counts(&[(5, 255), (5, 1), (1, 1)]);
         let b = counts(&[(1, 1), (5, 256)]);
         assert_eq!(a, b);
+    }
+
+    #[test]
+    fn what_is_stored_comes_back_and_nothing_else_does() {
+        let far = [(-3, 1), (4, 15), (19, 16), (20, 300), (3000, 7)];
+        for pairs in [&[][..], &[(20_000, 1)], &[(7, 3), (8, 2), (30, 9)], &far] {
+            let stored = postcard::to_stdvec(&counts(pairs)).unwrap();
+            let back: SlotCounts = postcard::from_bytes(&stored).unwrap();
+            assert_eq!(back.iter().collect::<Vec<_>>(), pairs);
+            assert_eq!(back.lanes.len(), counts(pairs).lanes.len());
+        }
+        let stored = |rest: &[u8]| {
+            let mut bytes = vec![2];
+            bytes.extend(rest);
+            SlotCounts::from_bytes(&bytes)
+        };
+        assert!(stored(&[0x11]).is_some());
+        for damaged in [&[0x10][..], &[0x01], &[0, 1], &[0, 0x80, 0x80, 1, 1], &[0, 1, 0]] {
+            assert!(stored(damaged).is_none(), "{damaged:?}");
+        }
     }
 
     #[test]

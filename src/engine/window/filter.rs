@@ -33,21 +33,22 @@ pub struct Filter {
     newest_ms: i64,
     /// Everything before this instant is late, whatever the horizon says: its fingerprints were
     /// given up because of the limit.
-    forgotten_before_ms: i64,
+    forgotten_before_ms: Option<i64>,
     /// Ascending by number.
     buckets: Vec<Bucket>,
 }
 
 impl Default for Filter {
     fn default() -> Self {
-        Filter { newest_ms: i64::MIN, forgotten_before_ms: i64::MIN, buckets: Vec::new() }
+        Filter { newest_ms: i64::MIN, forgotten_before_ms: None, buckets: Vec::new() }
     }
 }
 
 impl Filter {
     /// Decides about an event and remembers it. `fingerprint` must cover id and time.
     pub fn admit(&mut self, fingerprint: u64, at_ms: i64, horizon_ms: i64, limit: usize) -> Admission {
-        if at_ms < self.newest_ms.saturating_sub(horizon_ms) || at_ms < self.forgotten_before_ms {
+        let forgotten = self.forgotten_before_ms.is_some_and(|before_ms| at_ms < before_ms);
+        if at_ms < self.newest_ms.saturating_sub(horizon_ms) || forgotten {
             return Admission::Late;
         }
         let width = (horizon_ms / BUCKETS_PER_HORIZON).max(1);
@@ -80,7 +81,7 @@ impl Filter {
             && self.buckets.iter().map(|bucket| bucket.fingerprints.len()).sum::<usize>() > limit
         {
             let oldest = self.buckets.remove(0);
-            self.forgotten_before_ms = (oldest.number + 1).saturating_mul(width);
+            self.forgotten_before_ms = Some((oldest.number + 1).saturating_mul(width));
         }
     }
 

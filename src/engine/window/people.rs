@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Days one bitmap covers.
 const BITMAP_DAYS: i32 = 64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Person {
     id: u64,
     last: Day,
@@ -24,6 +24,7 @@ struct Person {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct People {
     /// Sorted by id.
+    #[serde(with = "packed")]
     people: Vec<Person>,
     /// Activities at or before this (day, id) are forgotten for ever.
     forgotten: Option<(Day, u64)>,
@@ -106,6 +107,51 @@ impl People {
     /// Whether stored people are well-formed (sorted, bit 0 set): bytes from disk are not trusted.
     pub fn is_sound(&self) -> bool {
         self.people.is_sorted_by(|a, b| a.id < b.id) && self.people.iter().all(|p| p.days & 1 == 1)
+    }
+}
+
+/// Stored as bytes: the newest day of all, then of each the id, how many days earlier the last day
+/// lies, and the days.
+mod packed {
+    use super::super::bytes;
+    use super::Person;
+    use crate::engine::time::Day;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(people: &[Person], serializer: S) -> Result<S::Ok, S::Error> {
+        let newest = people.iter().map(|p| p.last).max();
+        let mut out = Vec::with_capacity(people.len() * 18 + 4);
+        if let Some(newest) = newest {
+            bytes::put_signed(&mut out, newest.0);
+            for p in people {
+                out.extend_from_slice(&p.id.to_le_bytes());
+                bytes::put(&mut out, u64::from(newest.0.wrapping_sub(p.last.0) as u32));
+                bytes::put(&mut out, p.days);
+            }
+        }
+        serializer.serialize_bytes(&out)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Person>, D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        from_bytes(bytes).ok_or_else(|| de::Error::custom("people are damaged"))
+    }
+
+    fn from_bytes(mut bytes: &[u8]) -> Option<Vec<Person>> {
+        if bytes.is_empty() {
+            return Some(Vec::new());
+        }
+        let newest = bytes::take_signed(&mut bytes)?;
+        // An entry has at least ten bytes, and seldom more than eighteen.
+        let mut people = Vec::with_capacity(bytes.len() / 16 + 1);
+        while !bytes.is_empty() {
+            let (id, rest) = bytes.split_first_chunk::<8>()?;
+            bytes = rest;
+            let earlier = u32::try_from(bytes::take(&mut bytes)?).ok()?;
+            let last = Day(newest.wrapping_sub(earlier as i32));
+            people.push(Person { id: u64::from_le_bytes(*id), last, days: bytes::take(&mut bytes)? });
+        }
+        Some(people)
     }
 }
 
