@@ -158,10 +158,11 @@ impl Accounts {
         }
     }
 
-    /// Packs one or two accounts that were not used for longest when too many lie open. One that
-    /// was used since it was last seen here, or that waits to be told, is passed over.
+    /// Looks at a few accounts that were opened longest ago when too many lie open, and packs them.
+    /// One that was used since it was last seen here, or that waits to be told, is passed over.
     fn pack_some(&mut self) {
-        for _ in 0..2 {
+        // An account is seen twice before it is packed, so more than two for each that is opened.
+        for _ in 0..4 {
             if self.open.len() < self.open_at_least.max(self.slots.len() / OPEN_SHARE) {
                 return;
             }
