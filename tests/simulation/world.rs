@@ -273,7 +273,7 @@ impl World {
         self.finish(Self::is_complete, "no progress")?;
         self.restart_all(true)?;
         self.restart_all(false)?;
-        self.finish(|world| world.published.is_all(), "a score is not published")?;
+        self.finish(|world| world.published.is_all() && world.all_live(), "a score is not published")?;
         self.quiet_steps = self.step - calm_at;
         self.read()
     }
