@@ -44,7 +44,8 @@ pub enum Break {
     NoMembership,
     /// Replay writes dead letters again.
     DeadLettersInReplay,
-    /// Parked state is taken up again when the positions have not moved.
+    /// Parked state is taken up again when the positions have not moved, without a second look at
+    /// the number, which would notice too.
     ParkedByPosition,
     /// A page is written once, not until both copies hold its last change.
     WriteOnce,

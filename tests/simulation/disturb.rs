@@ -10,7 +10,7 @@ use super::setup::{MEMBERS, Mode};
 use super::world::{World, Zombie};
 
 /// The member whose shard moves when the last one goes.
-const SLEEPER: usize = 1;
+pub const SLEEPER: usize = 1;
 
 /// What heals by itself after a while.
 #[derive(Clone, Copy)]
@@ -48,11 +48,9 @@ impl World {
         }
         // Nothing is left to read: whoever is replaced now has only deadlines to tell of.
         if self.step.is_multiple_of(16) && self.rng.below(12) == 0 && self.everything_is_consumed() {
-            match self.rng.below(2) {
-                0 => self.split(seat),
-                _ => self.begin_sleep(),
-            }
+            self.split(seat);
         }
+        self.begin_sleep();
         self.go_to_sleep();
         self.roll_out();
         let pending = self.broker.pending_markers();
@@ -71,11 +69,19 @@ impl World {
         self.zombies.push(Zombie { worker, only_timers });
     }
 
-    /// A rebalance after which the middle member will give back its shard and sleep.
+    /// A rebalance after which the middle member will give back its shard and sleep. By the wall
+    /// clock, so that there are deadlines meanwhile, and with nothing to read.
     fn begin_sleep(&mut self) {
+        let known = self.traits.mode == Mode::Wall && self.true_ms > self.start_ms + 5 * DAY_MS;
+        let tired = self.step.is_multiple_of(16) && self.rng.below(16) == 0;
+        if !known || !tired || self.step < self.sleep_until || !self.is_consumed(SLEEPER as u32) {
+            return;
+        }
         let status = self.seats[SLEEPER].worker.as_ref().map(|worker| worker.status().phase);
         if status == Some(PhaseName::Live) {
             self.sleepy = true;
+            // Nothing comes in for its shard until it has slept.
+            self.sleep_until = self.step + 700;
             self.broker.rebalance();
         }
     }
@@ -121,13 +127,19 @@ impl World {
         }
     }
 
-    /// Whether every record there is stands below the committed positions.
-    fn everything_is_consumed(&self) -> bool {
+    /// Whether every record of that partition stands below the committed positions.
+    fn is_consumed(&self, partition: u32) -> bool {
         let positions = self.broker.positions();
-        positions.len() == TOPICS.len() * PARTITIONS as usize
-            && positions.iter().all(|(at, committed)| {
+        let of = || positions.iter().filter(|(at, _)| at.partition == partition);
+        of().count() == TOPICS.len()
+            && of().all(|(at, committed)| {
                 self.broker.watermarks(*at).is_ok_and(|marks| marks.end <= committed.position)
             })
+    }
+
+    /// Whether every record there is stands below the committed positions.
+    fn everything_is_consumed(&self) -> bool {
+        (0..PARTITIONS).all(|partition| self.is_consumed(partition))
     }
 
     fn fall_ill(&mut self) {

@@ -7,6 +7,7 @@ use accountpulse::engine::time::HOUR_MS;
 use accountpulse::log::TopicPartition;
 use accountpulse::worker::format::{Key, ShardRecord, decode};
 
+use super::disturb::SLEEPER;
 use super::history::PARTITIONS;
 use super::setup::{CHECKPOINTS, Mode};
 use super::world::{FAULTY_STEPS, World};
@@ -35,7 +36,7 @@ impl World {
     /// Appends what is due to an input partition, and closes it behind the last record.
     fn feed(&mut self, index: usize) {
         let Feed { at, next, closed } = self.feeds[index];
-        if closed {
+        if closed || (at.partition as usize == SLEEPER && self.step < self.sleep_until) {
             return;
         }
         let topic = usize::from(at.topic.0);

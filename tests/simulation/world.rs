@@ -63,6 +63,8 @@ pub struct World {
     pub ills: Vec<(u64, Ill)>,
     /// The middle member sleeps as soon as it has given back its shard.
     pub sleepy: bool,
+    /// Nothing is appended for its shard before this step.
+    pub sleep_until: u64,
     pub feeds: Vec<Feed>,
     /// How late it is; the wall clock may be wrong.
     pub true_ms: i64,
@@ -128,6 +130,7 @@ impl World {
             zombies: Vec::new(),
             ills: Vec::new(),
             sleepy: false,
+            sleep_until: 0,
             feeds: feeds.collect(),
             true_ms: if by_wall { history.start_ms } else { history.until_ms },
             skew_ms: 0,
@@ -270,7 +273,7 @@ impl World {
         self.finish(Self::is_complete, "no progress")?;
         self.restart_all(true)?;
         self.restart_all(false)?;
-        self.finish(|world| world.published.is_all(), "a score is not published")?;
+        self.finish(|world| world.published.is_all() && world.all_live(), "a score is not published")?;
         self.quiet_steps = self.step - calm_at;
         self.read()
     }
@@ -290,6 +293,7 @@ impl World {
 
     fn calm(&mut self) {
         self.plan.lock().unwrap().on = false;
+        (self.sleepy, self.sleep_until) = (false, 0);
         self.zombies.clear();
         self.heal(true);
         self.broker.set_auto_markers(true);
