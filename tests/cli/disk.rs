@@ -1,12 +1,12 @@
 //! The disk of the embedded log is full, may not grow, or cannot be written: the instance says so,
 //! loses nothing it acknowledged, and goes on by itself once it can.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use accountpulse::clock;
 
+use crate::support::lines::Lines;
 use crate::support::{Process, run};
 
 /// Accounts of one request, each with an event that only fills the disk.
@@ -88,22 +88,13 @@ fn refuse_and_go_on(instance: &Process, what: &str, make_room: impl FnOnce()) ->
 /// Starts a command that ends by becoming an instance, and waits until it listens.
 fn start(command: &mut Command, data: &dyn Fn(&Child) -> PathBuf) -> Process {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let mut said = Vec::new();
-    let url = loop {
-        let Some(line) = lines.next() else { panic!("the instance did not start: {said:#?}") };
-        if line.contains("accountpulse runs")
-            && let Some((_, rest)) = line.split_once("http://")
-        {
-            let end =
-                rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
-            break format!("http://{}", &rest[..end]);
-        }
-        said.push(line);
-    };
-    std::thread::spawn(move || lines.for_each(drop));
+    let lines = Lines::of(child.stderr.take().unwrap());
+    let line = lines.wait("accountpulse runs");
+    let (_, rest) = line.split_once("http://").unwrap();
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
+    let url = format!("http://{}", &rest[..end]);
     let data = data(&child);
-    Process { child, data, url }
+    Process { child, data, url, lines }
 }
 
 #[test]
