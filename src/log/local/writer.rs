@@ -16,7 +16,7 @@ use super::codec::{Body, summary};
 use super::room::{Room, Slot};
 use super::shared::Shared;
 use super::tables::{ENDS, NEWEST, POSITIONS, Place, RECORDS, disk_error};
-use super::{GROUP_BYTES, LocalError, RETENTION_BATCHES, STORED_BATCH_BYTES};
+use super::{GROUP_BYTES, LocalError, MAX_QUEUED_REQUESTS, RETENTION_BATCHES, STORED_BATCH_BYTES};
 use crate::log::{CommittedPosition, Offset, TopicPartition, Watermarks};
 
 /// Records for one partition, encoded by the caller.
@@ -111,7 +111,8 @@ impl Writer {
         while let Some(first) = self.next() {
             let mut size = first.bytes;
             let mut group = vec![first];
-            while size < GROUP_BYTES {
+            // Bounded in number, too: work without bytes could come for ever.
+            while size < GROUP_BYTES && group.len() < MAX_QUEUED_REQUESTS {
                 let Ok(next) = self.queue.try_recv() else { break };
                 size += next.bytes;
                 group.push(next);
