@@ -11,7 +11,6 @@
 //! owner who was replaced. Nothing here is retried after an unclear outcome, and nothing is
 //! rolled back: the owner of the worker drops it. Between two steps nothing is applied.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::RebuildReason;
@@ -397,7 +396,7 @@ impl CommitCycle {
             }
             Stage::Offsets => {
                 if !settings.breaks(Break::OffsetsBeforeState) {
-                    log.send_offsets(&self.positions(settings), &membership(group, settings))?;
+                    log.send_offsets(&self.positions(settings), group)?;
                 }
                 self.stage = Stage::Commit;
             }
@@ -478,12 +477,4 @@ enum Said {
     Next,
     /// The commit has this outcome.
     Outcome(CommitOutcome),
-}
-
-/// The membership under which positions are committed: that of the assignment.
-fn membership<'g>(group: &'g GroupMetadata, settings: &WorkerSettings) -> Cow<'g, GroupMetadata> {
-    if settings.breaks(Break::NoMembership) {
-        return Cow::Owned(GroupMetadata { generation: -1, member: String::new() });
-    }
-    Cow::Borrowed(group)
 }

@@ -40,8 +40,6 @@ pub enum Break {
     EffectsNextCommit,
     /// Recovery does not ask which scores are still to be published.
     DueForgotten,
-    /// Positions are sent without a membership.
-    NoMembership,
     /// Replay writes dead letters again.
     DeadLettersInReplay,
     /// Parked state is taken up again when the positions have not moved, without a second look at

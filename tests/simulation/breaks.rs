@@ -23,7 +23,7 @@ pub const BUGS: [Bug; 34] = [
     Bug::Worker(Break::ClockAsFrontier),
     Bug::Worker(Break::EffectsNextCommit),
     Bug::Worker(Break::DueForgotten),
-    Bug::Worker(Break::NoMembership),
+    Bug::Client(Weakness::NoMembership),
     Bug::Client(Weakness::FreshMembership),
     Bug::Worker(Break::DeadLettersInReplay),
     Bug::Worker(Break::ParkedByPosition),

@@ -161,21 +161,16 @@ impl Group {
         true
     }
 
-    /// The membership the client of that name has now; without one it names no member.
-    pub(super) fn membership(&self, name: &str, id: Option<&str>) -> GroupMetadata {
-        let member = self.members.get(name).filter(|member| id == Some(member.id.as_str()));
-        member.map_or_else(nobody, |member| GroupMetadata {
-            generation: self.generation,
-            member: member.id.clone(),
-        })
+    /// The membership the client of that name has now, if it is still in the group.
+    pub(super) fn membership(&self, name: &str, id: Option<&str>) -> Option<GroupMetadata> {
+        let member = self.members.get(name).filter(|member| id == Some(member.id.as_str()))?;
+        Some(GroupMetadata { generation: self.generation, member: member.id.clone() })
     }
 
     /// Whether positions may be committed under this membership. Ownership of the partitions is
-    /// not checked, as the broker does not; who names no member is not checked at all.
+    /// not checked, as the broker does not.
     pub(super) fn check(&self, group: &GroupMetadata) -> Result<(), &'static str> {
-        if *group == nobody() {
-            Ok(())
-        } else if !self.members.values().any(|member| member.id == group.member) {
+        if !self.members.values().any(|member| member.id == group.member) {
             Err("UnknownMemberId")
         } else if group.generation != self.generation {
             Err("IllegalGeneration")
@@ -183,9 +178,4 @@ impl Group {
             Ok(())
         }
     }
-}
-
-/// What a client sends that is in no group.
-fn nobody() -> GroupMetadata {
-    GroupMetadata { generation: -1, member: String::new() }
 }

@@ -16,9 +16,9 @@
 //! What is imitated: read-committed reads that stop at the last stable offset; markers that take
 //! an offset; producer epochs; the two phases of ending a transaction, so that positions and
 //! partitions become visible at different moments; positions fenced by generation and member but
-//! *not* by ownership, and not at all for a client that names no member; an old request that ends
-//! a newer transaction; eager range assignment with static members; partition numbers that some
-//! input topic lacks; retention and compaction at any time.
+//! *not* by ownership; an old request that ends a newer transaction; eager range assignment with
+//! static members; partition numbers that some input topic lacks; retention and compaction at any
+//! time.
 //!
 //! This room must not read a clock, sleep, or use randomness that is not seeded: time-outs are
 //! actions of the test ([`SimBroker::expire_transaction`], [`SimBroker::expire_session`]).
@@ -92,8 +92,10 @@ pub enum Weakness {
     /// `committed` answers although a transaction with such positions has no outcome yet.
     UnstablePositions,
     /// Positions are sent under the membership the client has at that moment instead of the one
-    /// that was handed in. A client that was put out of the group has none.
+    /// that was handed in. A client that was put out of the group has none and is not checked.
     FreshMembership,
+    /// Positions are accepted under any membership.
+    NoMembership,
 }
 
 impl SimOptions {

@@ -146,7 +146,10 @@ impl State {
         id: Option<&str>,
     ) -> Result<(), &'static str> {
         let checked = match self.weakness {
-            Some(Weakness::FreshMembership) => self.group.check(&self.group.membership(name, id)),
+            Some(Weakness::NoMembership) => Ok(()),
+            Some(Weakness::FreshMembership) => {
+                self.group.membership(name, id).map_or(Ok(()), |now| self.group.check(&now))
+            }
             _ => self.group.check(group),
         };
         self.counts.stale_generations += u64::from(checked.is_err());

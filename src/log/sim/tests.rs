@@ -258,7 +258,7 @@ fn damage_is_a_flipped_a_short_and_a_missing_value() {
 }
 
 #[test]
-fn who_names_no_member_is_not_fenced_and_a_stale_generation_is_counted() {
+fn membership_is_checked_and_counted_unless_the_client_does_without() {
     let positions = [(at(IN, 0), position(1, "1"))];
     let send = |weakness| {
         let broker = broker_with(|options| options.weakness = weakness);
@@ -274,9 +274,12 @@ fn who_names_no_member_is_not_fenced_and_a_stale_generation_is_counted() {
     assert_eq!(broker.counts().stale_generations, 1);
     a.abort().unwrap();
     a.begin().unwrap();
-    a.send_offsets(&positions, &GroupMetadata { generation: -1, member: String::new() }).unwrap();
-    let (_, _, refused) = send(Some(Weakness::FreshMembership));
-    assert!(!refused, "a client that was put out names no member");
+    let nobody = GroupMetadata { generation: -1, member: String::new() };
+    assert!(a.send_offsets(&positions, &nobody).is_err(), "who names no member is refused as well");
+    for weakness in [Weakness::FreshMembership, Weakness::NoMembership] {
+        let (_, _, refused) = send(Some(weakness));
+        assert!(!refused, "{weakness:?}");
+    }
 }
 
 #[test]
