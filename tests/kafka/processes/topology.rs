@@ -11,6 +11,8 @@ use crate::support::{Listener, shared};
 
 /// A change must be noticed within: a look every five seconds, and a session.
 const SOON: Duration = Duration::from_secs(45);
+/// In this time an instance has asked for the ends more than once.
+const ENDS_SEEN: Duration = Duration::from_secs(5);
 
 fn place(name: &str) -> Place {
     Place::new(&shared().bootstrap(Listener::Plain), name).kafka("workers: 1")
@@ -63,9 +65,11 @@ fn a_partition_count_that_is_raised_ends_every_instance_with_the_reason() {
     assert_eq!(run.code, Some(69), "{}", run.err);
 }
 
-/// So many events that a topic made anew is shorter for a while.
+/// Some events, handled.
 fn tell(instance: &Instance<'_>, name: &str) {
     (0..20).for_each(|index| instance.post(&bad_survey(&format!("{name}-{index}"))));
+    instance.process.wait_for("accountpulse_events_consumed_total", |consumed| consumed == 20.0);
+    instance.process.settle();
 }
 
 #[test]
@@ -74,10 +78,13 @@ fn a_topic_that_is_made_anew_under_a_running_instance_ends_it_with_the_reason() 
     place.expect(0, "one", &["topics", "create"]);
     let one = place.start("one");
     one.ready();
-    tell(&one, "before");
-    one.process.settle();
-    // The ends are asked for once a second: they must have been seen.
-    one.process.wait_for("accountpulse_events_consumed_total", |consumed| consumed == 20.0);
+    // The ends are asked for once a second: these must have been seen.
+    let (began, mut told) = (clock::monotonic(), 0);
+    while told < 20 || clock::monotonic().duration_since(began) < ENDS_SEEN {
+        one.post(&bad_survey(&format!("before-{told}")));
+        told += 1;
+    }
+    one.process.wait_for("accountpulse_events_consumed_total", |consumed| consumed == f64::from(told));
     one.until(200, "[+] caught-up: ok");
     delete(&place.input_topic());
     shared().create_topic(&place.input_topic(), PARTITIONS, &[]);
@@ -92,7 +99,6 @@ fn a_topic_that_was_made_anew_between_two_starts_is_refused() {
     let one = place.start("one");
     one.ready();
     tell(&one, "before");
-    one.process.settle();
     one.stop();
     delete(&place.input_topic());
     shared().create_topic(&place.input_topic(), PARTITIONS, &[]);
@@ -111,7 +117,6 @@ fn state_of_other_settings_is_refused_and_the_right_ones_go_on() {
     let one = place.start("one");
     one.ready();
     tell(&one, "before");
-    one.process.settle();
     one.stop();
     let other = place.more("day_offset: 2h\n");
     let shifted = other.start("one");
