@@ -13,11 +13,14 @@ use super::members::Members;
 use super::worker_thread::{Ended, Parts};
 use crate::clock;
 use crate::config::Config;
+use crate::log::kafka::KafkaError;
 
 /// Longest wait for one attempt to reach a cluster.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Pause between attempts.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often in a row a topic must be missing before that is believed.
+const SURE: u32 = 5;
 /// Time between two log lines that say the same.
 const REPEAT_MS: i64 = 30_000;
 /// How soon the end of a worker is noticed.
@@ -100,33 +103,63 @@ fn drive<M: Members>(workers: Vec<Parts<M>>, stopped: &Receiver<()>) -> Option<S
     failure
 }
 
+/// Why the workers cannot start.
+enum NotYet {
+    /// Waiting may heal it.
+    Waiting(String),
+    /// A topic is not there. A broker that is about to learn of it says the same.
+    Missing(String),
+    /// It stays so.
+    Never(String),
+}
+
+/// Looks once whether the cluster is there and its topics are right, and makes those that are missing
+/// if the configuration says so.
+fn look(link: &KafkaLink, config: &Config) -> Result<(), NotYet> {
+    let trouble = |error: KafkaError| match error.is_permanent() {
+        true => NotYet::Never(error.to_string()),
+        false => NotYet::Waiting(error.to_string()),
+    };
+    let info = link.cluster.connect(CONNECT_WAIT).map_err(trouble)?;
+    let ensured = kafka_topics::ensure(link, config, config.kafka.create_topics).map_err(|error| {
+        let sentences = error.to_string();
+        match error {
+            TopicsError::Kafka(error) => trouble(error),
+            TopicsError::Missing(_) => NotYet::Missing(sentences),
+            TopicsError::Wrong(_) => NotYet::Never(sentences),
+        }
+    })?;
+    ensured.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if !ensured.made.is_empty() {
+        tracing::info!(topics = ensured.made.join(" "), "created");
+    }
+    tracing::info!(brokers = info.brokers, cluster = info.cluster_id, "connected");
+    Ok(())
+}
+
 /// Waits for the cluster, then checks its topics and makes missing ones if the configuration says so.
 pub fn prepare_cluster(link: &KafkaLink, config: &Config, stopped: &Receiver<()>) -> Result<bool, String> {
     let mut said: Option<(String, i64)> = None;
+    let mut missing = 0;
     loop {
-        let trouble = match link.cluster.connect(CONNECT_WAIT) {
-            Ok(info) => match kafka_topics::ensure(link, config, config.kafka.create_topics) {
-                Ok(ensured) => {
-                    ensured.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                    if !ensured.made.is_empty() {
-                        tracing::info!(topics = ensured.made.join(" "), "created");
-                    }
-                    tracing::info!(brokers = info.brokers, cluster = info.cluster_id, "connected");
-                    return Ok(true);
+        match look(link, config) {
+            Ok(()) => return Ok(true),
+            Err(NotYet::Never(sentence)) => return Err(sentence),
+            Err(NotYet::Missing(sentence)) => {
+                missing += 1;
+                if missing >= SURE {
+                    return Err(sentence);
                 }
-                Err(TopicsError::Wrong(sentences)) => return Err(sentences.join("\n")),
-                Err(TopicsError::Kafka(error)) => error,
-            },
-            Err(error) => error,
-        };
-        if trouble.is_permanent() {
-            return Err(trouble.to_string());
-        }
-        let sentence = trouble.to_string();
-        let now_ms = clock::wall_ms();
-        if said.as_ref().is_none_or(|(last, at_ms)| *last != sentence || now_ms - at_ms >= REPEAT_MS) {
-            tracing::warn!("waiting for the cluster: {sentence}");
-            said = Some((sentence, now_ms));
+            }
+            Err(NotYet::Waiting(sentence)) => {
+                missing = 0;
+                let now_ms = clock::wall_ms();
+                if said.as_ref().is_none_or(|(last, at_ms)| *last != sentence || now_ms - at_ms >= REPEAT_MS)
+                {
+                    tracing::warn!("waiting for the cluster: {sentence}");
+                    said = Some((sentence, now_ms));
+                }
+            }
         }
         if stopped.recv_timeout(RETRY_PAUSE) != Err(RecvTimeoutError::Timeout) {
             return Ok(false);

@@ -193,16 +193,19 @@ pub enum TopicsError {
     /// They are wrong; one sentence each.
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),
+    /// Some are not there, and are not made; one sentence each. A broker that has just begun, or a topic
+    /// that was just made by somebody else, looks the same for a moment.
+    #[error("{}", .0.join("\n"))]
+    Missing(Vec<String>),
 }
 
 /// Checks all topics and, if `create`, makes those that are missing.
 pub fn ensure(link: &KafkaLink, config: &Config, create: bool) -> Result<Ensured, TopicsError> {
     let found = link.cluster.describe(ANSWER_WAIT)?;
     let findings = judge(config, &link.topics, &found);
-    let mut wrong = findings.wrong;
-    let mut made = Vec::new();
-    if !findings.missing.is_empty() && !create {
-        wrong.extend(findings.missing.iter().map(|name| missing(name)));
+    let (mut wrong, mut lacking, mut made) = (findings.wrong, Vec::new(), Vec::new());
+    if !create {
+        lacking.extend(findings.missing.iter().map(|name| missing(name)));
     } else if wrong.is_empty() && !findings.missing.is_empty() {
         let mut new = wanted(config, &link.topics);
         new.retain(|topic| findings.missing.contains(&topic.name));
@@ -210,14 +213,17 @@ pub fn ensure(link: &KafkaLink, config: &Config, create: bool) -> Result<Ensured
             match outcome {
                 Ok(Made::Created) => made.push(name),
                 Ok(Made::Existed) => {} // another instance was faster
-                Err(sentence) => wrong.push(sentence),
+                Err(sentence) => lacking.push(sentence),
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(Ensured { made, warnings: findings.warnings })
-    } else {
+    if !wrong.is_empty() {
+        wrong.append(&mut lacking);
         Err(TopicsError::Wrong(wrong))
+    } else if !lacking.is_empty() {
+        Err(TopicsError::Missing(lacking))
+    } else {
+        Ok(Ensured { made, warnings: findings.warnings })
     }
 }
 

@@ -72,7 +72,7 @@ fn create(config: &Config, link: &KafkaLink) -> Done {
             Ok(Exit::Ok)
         }
         Err(TopicsError::Kafka(error)) => Err(no_answer(error)),
-        Err(TopicsError::Wrong(sentences)) => {
+        Err(TopicsError::Wrong(sentences) | TopicsError::Missing(sentences)) => {
             let text: Vec<String> = sentences.iter().map(|sentence| format!("error: {sentence}")).collect();
             Err(Failure::new(Exit::Findings, text.join("\n")))
         }

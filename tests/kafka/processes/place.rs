@@ -151,17 +151,7 @@ impl Place {
         let mut command = self.command(instance, args);
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // One that does not end is ended, so that a test fails and does not wait for ever.
-        let pid = child.id().to_string();
-        let (ended, still) = std::sync::mpsc::channel::<()>();
-        let guard = std::thread::spawn(move || {
-            if still.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                Command::new("kill").args(["-9", &pid]).status().unwrap();
-            }
-        });
-        let output = child.wait_with_output().unwrap();
-        drop(ended);
-        guard.join().unwrap();
+        let output = bounded(child.id(), || child.wait_with_output().unwrap());
         let took = clock::monotonic().duration_since(began);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let said =
@@ -266,7 +256,7 @@ impl Instance<'_> {
 
     /// Waits for its own end; the exit code.
     pub fn ended(mut self) -> Option<i32> {
-        let code = self.process.child.wait().unwrap().code();
+        let code = bounded(self.process.child.id(), || self.process.child.wait().unwrap().code());
         self.lines.wait_for_end();
         self.place.keeps_secrets(&self.lines.text());
         code
@@ -300,6 +290,21 @@ pub fn bad_survey(account: &str) -> String {
     format!(
         r#"{{"id":"survey-{account}","account_id":"{account}","occurred_at":"{now}","survey":{{"id":"r-1","type":"nps","score":2,"respondent":"u-1"}}}}"#
     )
+}
+
+/// Waits for the end of a process. One that does not end is ended, so that a test fails and does not
+/// wait for ever.
+fn bounded<T>(pid: u32, wait: impl FnOnce() -> T) -> T {
+    let (ended, still) = std::sync::mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        if still.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        }
+    });
+    let out = wait();
+    drop(ended);
+    guard.join().unwrap();
+    out
 }
 
 /// Writes an event to a file.
