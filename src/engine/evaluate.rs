@@ -443,7 +443,7 @@ fn contribution(line: &Line<'_>, view: &View<'_>) -> Contribution {
 }
 
 /// What the day would close with now.
-fn closing_value(account: &Account) -> Close {
+pub(super) fn closing_value(account: &Account) -> Close {
     let known = account.score.hundredths.zip(account.decisions.band);
     known.map(|(hundredths, band)| (whole_points(hundredths), band))
 }

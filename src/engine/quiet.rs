@@ -7,12 +7,11 @@
 //! looks every day.
 
 use super::account::Phase;
-use super::evaluate::{Account, Evaluator};
+use super::evaluate::{Account, Evaluator, closing_value};
 use super::event::InvoiceStatus;
 use super::feature::{Tally, View, promises};
 use super::risk;
 use super::rule::{by_id, numbered};
-use super::score::whole_points;
 use super::time::Day;
 
 /// An account is looked at after this many days even if nothing is foreseen.
@@ -43,11 +42,9 @@ impl Evaluator {
     /// The first day on which time alone can change anything decided or told, if no event comes.
     fn quiet_until(&self, account: &Account, view: &View<'_>) -> Day {
         let tomorrow = view.tomorrow();
-        let close = account.score.hundredths.zip(account.decisions.band);
-        let close = close.map(|(hundredths, band)| (whole_points(hundredths), band));
         let history = &account.decisions.history;
         // The turn of a day that is expected to close with news says whether it did.
-        if history.is_expecting() || history.last_close() != close {
+        if history.is_expecting() || history.last_close() != closing_value(account) {
             return tomorrow;
         }
         let is_known = account.score.hundredths.is_some();

@@ -279,7 +279,14 @@ impl Builder<'_> {
             clock: owned.shard.clock_ms(),
             pages,
             marker,
-            idle: owned.idle(),
+            // Only the breaks that leave positions out look at it.
+            idle: if settings.breaks(Break::PositionsOnlyWhenMoved)
+                || settings.breaks(Break::IdlePositionLeftOut)
+            {
+                owned.idle()
+            } else {
+                Vec::new()
+            },
             journal: None,
         });
         Ok(())
