@@ -90,3 +90,25 @@ impl Evaluator {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::account::Band;
+    use crate::engine::config::EngineConfig;
+    use std::sync::Arc;
+
+    const NOON_MS: i64 = 1_767_614_400_000;
+
+    #[test]
+    fn a_day_that_was_expected_to_close_with_news_is_looked_at_when_it_turns() {
+        let evaluator = Evaluator::new(Arc::new(EngineConfig::default()));
+        let mut account = Account::new("acme");
+        let turn_ms = evaluator.next_turn(&account, NOON_MS);
+        assert!(evaluator.next_change(&account, NOON_MS) > turn_ms, "nothing is known of it");
+        // It was told so, and time alone took it back: only the turn can say that it did not happen.
+        let today = account.today(evaluator.calendar, NOON_MS);
+        account.decisions.history.expect(today, Some((60, Band::Watch)));
+        assert_eq!(evaluator.next_change(&account, NOON_MS), turn_ms);
+    }
+}
