@@ -35,3 +35,5 @@ mod processes;
 mod promises;
 #[path = "kafka/security.rs"]
 mod security;
+#[path = "kafka/standstill.rs"]
+mod standstill;

@@ -54,6 +54,8 @@ const LIMIT_BYTES: usize = 256 * 1024;
 const EVENTS: u64 = 15_000;
 /// Records of one answer of the log.
 const BATCH: usize = 256;
+/// Bytes of a long header.
+const HEADER: usize = 4_096;
 /// About the most that one of them weighs.
 const RECORD_MOST: usize = 600;
 const MOST_STEPS: u32 = 2_000_000;
@@ -115,8 +117,12 @@ impl Bench {
     }
 
     fn append(&self, event: &Event) {
+        self.append_with(event, Vec::new());
+    }
+
+    fn append_with(&self, event: &Event, headers: Vec<(String, Vec<u8>)>) {
         let at = TopicPartition { topic: event.topic, partition: 0 };
-        let record = SimRecord::new(event.at_ms, &event.account, &event.json);
+        let record = SimRecord { headers, ..SimRecord::new(event.at_ms, &event.account, &event.json) };
         self.broker.append(at, record).unwrap();
     }
 
@@ -250,6 +256,19 @@ fn a_merge_that_waits_for_an_input_holds_no_more_than_its_limit() {
     }
     assert!(bounded.most <= most, "{} bytes were buffered", bounded.most);
     assert_eq!(bounded.told(), unbounded.told(), "the limit changes what is told");
+}
+
+#[test]
+fn headers_count_like_everything_else() {
+    let _alone = ALONE.lock();
+    let mut bench = Bench::new(ClockMode::Event { lateness_ms: 0 }, LIMIT_BYTES);
+    for event in events().iter().filter(|event| event.topic == BUSY).take(2_000) {
+        bench.append_with(event, vec![("trace".to_owned(), vec![b'x'; HEADER])]);
+    }
+    let allocated = wait_for_the_missing(&mut bench);
+    assert!(bench.rested && allocated > 10 * HEADER, "{allocated} bytes are allocated");
+    assert!(allocated < bench.most * 3 / 2, "{allocated} bytes are allocated, {} are counted", bench.most);
+    assert!(bench.most <= LIMIT_BYTES + BATCH * (RECORD_MOST + HEADER), "{} bytes are counted", bench.most);
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //! `setup` what a world is made of · `history` what happens to the accounts · `world` and `passing`
 //! the run ·
 //! `faults` and `disturb` what goes wrong · `reader`, `published`, `ideal` and `oracle` what must be
-//! true · `breaks` that all this can fail · `live`, `refused`, `recovery` single happenings.
+//! true · `breaks` that all this can fail · `live`, `refused`, `recovery`,
+//! `standstill` single happenings.
 //! To add a fault: a line in `faults::KINDS`, and the place that draws and counts it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
@@ -43,6 +44,8 @@ mod refused;
 mod rng;
 #[path = "simulation/setup.rs"]
 mod setup;
+#[path = "simulation/standstill.rs"]
+mod standstill;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -4,13 +4,14 @@
 //!
 //! The same thread looks whether the topics are still those that the workers began with. What is
 //! found is one sentence, and the end of the instance: going on would read only a part, or another
-//! topic under the same name.
+//! topic under the same name. So is the end of the thread: without it nobody would look.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::kafka_link::KafkaLink;
 use super::kafka_topics::{changed, deleted, gone, shrunk};
@@ -27,56 +28,86 @@ const LOOK_EVERY: u32 = 5;
 /// found so many times in a row.
 const SURE: u32 = 3;
 
+/// Of a thread that is not there any more nothing can be said but that.
+const LOST: &str = "the thread that looks after the topics has ended with a panic, whose words stand in the log: how \
+                    far the inputs go, and whether the topics are still the same, is not known any more; start the \
+                    process again";
+
 /// What was answered last.
 pub struct Ends {
-    known: Arc<Mutex<BTreeMap<TopicPartition, Offset>>>,
-    wrong: Arc<OnceLock<String>>,
+    found: Arc<Found>,
+    thread: JoinHandle<()>,
     /// Dropping it ends the thread, within one question.
     _running: Sender<()>,
+}
+
+/// What the thread found.
+#[derive(Default)]
+struct Found {
+    known: Mutex<BTreeMap<TopicPartition, Offset>>,
+    wrong: OnceLock<String>,
+}
+
+impl Found {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Offset>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first finding is the reason.
+    fn wrong(&self, sentence: Option<String>) {
+        sentence.into_iter().for_each(|sentence| drop(self.wrong.set(sentence)));
+    }
 }
 
 impl Ends {
     /// Starts to ask.
     pub fn watch(link: &Arc<KafkaLink>, health: &Arc<Health>) -> Ends {
-        let (known, wrong) = (Arc::<Mutex<BTreeMap<_, _>>>::default(), Arc::new(OnceLock::new()));
+        let (link, health) = (Arc::clone(link), Arc::clone(health));
+        Ends::start(move |found, stopped| ask_on(&link, &health, found, stopped))
+    }
+
+    /// Starts the thread; `work` goes on until there is no sender left.
+    fn start(work: impl FnOnce(&Found, &Receiver<()>) + Send + 'static) -> Ends {
+        let found = Arc::<Found>::default();
         let (running, stopped) = bounded::<()>(0);
-        let (of_thread, found, link, health) =
-            (Arc::clone(&known), Arc::clone(&wrong), Arc::clone(link), Arc::clone(health));
-        std::thread::spawn(move || {
-            let topics = link.topics.input_ids();
-            let at = |partition| topics.iter().map(move |topic| TopicPartition { topic: *topic, partition });
-            let all: Vec<TopicPartition> = (0..link.partitions()).flat_map(at).collect();
-            let mut shape = Shape::default();
-            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                // In the log a cluster that does not answer is spoken of by those who need it.
-                let answer = link.cluster.ends(&all, ANSWER_WAIT);
-                health.note_cluster(answer.as_ref().err().map(ToString::to_string));
-                shape.look(&link).into_iter().for_each(|sentence| drop(found.set(sentence)));
-                let Ok(ends) = answer else { continue };
-                let ends: Vec<_> = all.iter().zip(ends).filter_map(|(at, end)| Some((*at, end?))).collect();
-                shape.begun |= ends.len() == all.len();
-                let mut known = of_thread.lock().unwrap_or_else(PoisonError::into_inner);
-                let shorter = shape.judge(&link, &known, &ends);
-                for (at, end) in ends {
-                    let newest = known.entry(at).or_insert(end);
-                    *newest = end.max(*newest);
-                }
-                drop(known);
-                // The first finding is the reason.
-                shorter.into_iter().for_each(|sentence| drop(found.set(sentence)));
-            }
-        });
-        Ends { known, wrong, _running: running }
+        let of_thread = Arc::clone(&found);
+        let thread = std::thread::spawn(move || work(&of_thread, &stopped));
+        Ends { found, thread, _running: running }
     }
 
     /// The end of a partition, if it was ever answered.
     pub fn get(&self, at: TopicPartition) -> Option<Offset> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&at).copied()
+        self.found.known().get(&at).copied()
     }
 
     /// Why nothing can go on with these topics, if so.
-    pub fn wrong(&self) -> Option<&String> {
-        self.wrong.get()
+    pub fn wrong(&self) -> Option<String> {
+        let found = self.found.wrong.get().cloned();
+        found.or_else(|| self.thread.is_finished().then(|| LOST.to_owned()))
+    }
+}
+
+fn ask_on(link: &KafkaLink, health: &Health, found: &Found, stopped: &Receiver<()>) {
+    let topics = link.topics.input_ids();
+    let at = |partition| topics.iter().map(move |topic| TopicPartition { topic: *topic, partition });
+    let all: Vec<TopicPartition> = (0..link.partitions()).flat_map(at).collect();
+    let mut shape = Shape::default();
+    while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+        // In the log a cluster that does not answer is spoken of by those who need it.
+        let answer = link.cluster.ends(&all, ANSWER_WAIT);
+        health.note_cluster(answer.as_ref().err().map(ToString::to_string));
+        found.wrong(shape.look(link));
+        let Ok(ends) = answer else { continue };
+        let ends: Vec<_> = all.iter().zip(ends).filter_map(|(at, end)| Some((*at, end?))).collect();
+        shape.begun |= ends.len() == all.len();
+        let mut known = found.known();
+        let shorter = shape.judge(link, &known, &ends);
+        for (at, end) in ends {
+            let newest = known.entry(at).or_insert(end);
+            *newest = end.max(*newest);
+        }
+        drop(known);
+        found.wrong(shorter);
     }
 }
 
@@ -126,5 +157,46 @@ impl Shape {
         self.shorter += 1;
         let name = link.topics.names.get(usize::from(at.topic.0)).map_or("?", String::as_str);
         (self.shorter >= SURE).then(|| shrunk(name, at.partition, before, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_thread_that_ends_ends_the_instance_with_a_sentence() {
+        let ends = Ends::start(|found, _| {
+            found.wrong(None);
+            panic!("on purpose");
+        });
+        let deadline = clock::monotonic() + LONG;
+        while ends.wrong().is_none() {
+            assert!(clock::monotonic() < deadline, "its end is not noticed");
+            clock::pause(Duration::from_millis(1));
+        }
+        assert!(ends.wrong().is_some_and(|sentence| sentence.contains("has ended with a panic")));
+    }
+
+    #[test]
+    fn what_was_found_first_is_the_reason_and_a_thread_that_goes_on_is_none() {
+        let (said, heard) = bounded::<()>(0);
+        let ends = Ends::start(move |found, stopped| {
+            let _ = heard.recv();
+            found.wrong(Some("another number of partitions".to_owned()));
+            found.wrong(Some("something else".to_owned()));
+            let _ = stopped.recv();
+        });
+        assert_eq!(ends.wrong(), None);
+        drop(said);
+        let deadline = clock::monotonic() + LONG;
+        while ends.wrong().is_none() {
+            assert!(clock::monotonic() < deadline, "nothing was found");
+            clock::pause(Duration::from_millis(1));
+        }
+        assert_eq!(ends.wrong().as_deref(), Some("another number of partitions"));
     }
 }

@@ -91,6 +91,6 @@ impl Members for ClusterMembers {
     }
 
     fn must_end(&self) -> Option<String> {
-        self.ends.wrong().cloned()
+        self.ends.wrong()
     }
 }

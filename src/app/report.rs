@@ -64,13 +64,14 @@ impl Board {
         let told = places.iter().all(|place| place.status.is_some());
         self.health.assigned.store(told && all().all(assigned), Relaxed);
         self.health.restored.store(told && all().all(|status| status.ready), Relaxed);
+        let shards: Vec<&ShardStatus> = all().flat_map(|status| &status.shards).collect();
+        let refused: Vec<&str> = shards.iter().filter_map(|shard| refusal(shard)).collect();
+        self.health.note_refused(in_one(&refused));
         let waiting = places.iter().flat_map(|place| place.waiting.values()).sum();
         self.health.waiting.store(waiting, Relaxed);
         HEARTBEAT.set(&[], now_ms as f64 / 1000.0);
         READY.set(&[], if self.health.is_ready() { 1.0 } else { 0.0 });
-        let shards: Vec<&ShardStatus> = all().flat_map(|status| &status.shards).collect();
-        let refused = shards.iter().filter(|shard| shard.state != ShardState::Live).count();
-        SHARDS_REFUSED.set(&[], refused as f64);
+        SHARDS_REFUSED.set(&[], refused.len() as f64);
         let buffered: usize = shards.iter().map(|shard| shard.buffered_bytes).sum();
         BUFFERED_BYTES.set(&[], buffered as f64);
         self.inputs(places, &shards);
@@ -129,6 +130,20 @@ impl Board {
             }
         }
     }
+}
+
+/// Why a shard is not served.
+fn refusal(shard: &ShardStatus) -> Option<&str> {
+    match &shard.state {
+        ShardState::Live => None,
+        ShardState::Refused { sentence } => Some(sentence),
+    }
+}
+
+/// The first of them, and how many there are beside it.
+fn in_one(refused: &[&str]) -> Option<String> {
+    let (first, more) = refused.split_first()?;
+    Some(if more.is_empty() { (*first).to_owned() } else { format!("{first} (and {} more)", more.len()) })
 }
 
 impl Reporter {

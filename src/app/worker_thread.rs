@@ -83,7 +83,7 @@ impl<M: Members> Parts<M> {
             {
                 return Ended::Failed(error.to_string());
             }
-            REBUILDS.add(&[], 1);
+            REBUILDS.add(&[reason.cause()], 1);
             if clock::wall_ms().saturating_sub(began_ms) > REBUILD_FORGIVEN_MS {
                 pause = REBUILD_PAUSE_FIRST;
             }
@@ -187,5 +187,29 @@ impl Said {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::catalogue::REBUILD_CAUSES;
+    use crate::worker::format::FormatError;
+    use crate::worker::{PrepareError, Stall};
+
+    #[test]
+    fn every_cause_of_a_rebuild_has_a_series_of_its_own() {
+        let prepared = PrepareError::Checkpoint { partition: 0, source: FormatError::Short { bytes: 0 } };
+        let reasons = [
+            RebuildReason::Log(LogError::BufferFull),
+            RebuildReason::Unclear,
+            RebuildReason::Fenced,
+            RebuildReason::CommitTimeout { timeout_ms: 1 },
+            RebuildReason::RestoreStalled { stall: Stall::Log, waited_ms: 1 },
+            RebuildReason::RestoreRestarts { restarts: 1 },
+            RebuildReason::Prepare(prepared),
+            RebuildReason::Standstill { topic: String::new(), partition: 0, offset: 0, waited_ms: 1 },
+        ];
+        assert_eq!(reasons.each_ref().map(RebuildReason::cause), REBUILD_CAUSES);
     }
 }

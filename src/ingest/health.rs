@@ -36,6 +36,8 @@ pub struct Health {
     cluster: Mutex<Option<String>>,
     /// Why the disk of the embedded log refuses; `None` while it does not.
     disk: Mutex<Option<String>>,
+    /// Why shards that are ours are not served; `None` while all are.
+    refused: Mutex<Option<String>>,
 }
 
 /// One condition with its name and, when it does not hold, the reason.
@@ -52,17 +54,24 @@ impl Health {
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
+    /// Shards that are ours are not served, and this is why; or all are.
+    pub fn note_refused(&self, why: Option<String>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
     /// Conditions of being ready.
     pub fn ready_checks(&self) -> [Check; 6] {
         let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let trouble = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let unrestored = refused.unwrap_or_else(|| "state is being restored".to_owned());
         let waiting = self.waiting.load(Ordering::Relaxed);
         let max = self.waiting_max.load(Ordering::Relaxed);
         [
             ("cluster", trouble.is_none(), trouble.unwrap_or_default()),
             ("disk", disk.is_none(), disk.unwrap_or_default()),
             ("assigned", self.assigned.load(Ordering::Relaxed), "no partitions are assigned yet".to_owned()),
-            ("restored", self.restored.load(Ordering::Relaxed), "state is being restored".to_owned()),
+            ("restored", self.restored.load(Ordering::Relaxed), unrestored),
             ("caught-up", waiting <= max, format!("{waiting} records wait, at most {max} may")),
             ("running", !self.stopping.load(Ordering::Relaxed), "the instance is stopping".to_owned()),
         ]

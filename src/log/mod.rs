@@ -49,8 +49,11 @@ pub struct RecordRef<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// What a record weighs beside key and value: its place in a batch and in the queue of its input.
+/// What a record weighs beside key, value and headers: its place in a batch and in the queue of its
+/// input.
 pub const RECORD_BYTES: usize = 128;
+/// What a header weighs beside name and value: its place in the list.
+pub const HEADER_BYTES: usize = 64;
 
 /// Records that own (or keep alive) their bytes until dropped. Records of one partition stand
 /// in offset order; offsets may have gaps (aborted records, transaction markers, compaction).
@@ -80,7 +83,12 @@ pub trait RecordBatch {
     /// If `index >= len()`.
     fn weight(&self, index: usize) -> usize {
         let record = self.get(index);
-        RECORD_BYTES + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)
+        let mut bytes =
+            RECORD_BYTES + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        if self.has_headers(index) {
+            self.each_header(index, &mut |name, value| bytes += HEADER_BYTES + name.len() + value.len());
+        }
+        bytes
     }
     /// Whether the record at `index` may have headers; `false` saves their look-up.
     fn has_headers(&self, index: usize) -> bool {

@@ -42,6 +42,8 @@ pub enum Label {
     Status,
     /// Outcome of a commit.
     Result,
+    /// Why a worker was built again.
+    Cause,
     /// Facts about the build; one series.
     Build,
 }
@@ -50,6 +52,17 @@ pub enum Label {
 pub const BANDS: [&str; 4] = ["healthy", "watch", "at_risk", "unknown"];
 /// Outcomes of a commit.
 pub const COMMIT_RESULTS: [&str; 4] = ["committed", "aborted", "indefinite", "fenced"];
+/// Why a worker was built again.
+pub const REBUILD_CAUSES: [&str; 8] = [
+    "log",
+    "unclear",
+    "fenced",
+    "commit_timeout",
+    "restore_stalled",
+    "restore_restarts",
+    "prepare",
+    "standstill",
+];
 /// Event type of a record that could not be decoded.
 pub const UNDECODABLE: &str = "undecodable";
 
@@ -69,6 +82,7 @@ impl Label {
             Label::Method => &["method"],
             Label::Status => &["status"],
             Label::Result => &["result"],
+            Label::Cause => &["cause"],
             Label::Build => &["version", "rustversion"],
         }
     }
@@ -89,6 +103,7 @@ impl Label {
             Label::Severity => Some(names.severities.clone()),
             Label::Transition => Some(names.transitions.clone()),
             Label::Result => owned(&COMMIT_RESULTS),
+            Label::Cause => owned(&REBUILD_CAUSES),
             Label::Route | Label::Method | Label::Status | Label::Build => None,
         }
     }
@@ -201,9 +216,9 @@ catalogue! {
     SHARDS_REFUSED = "shards_refused", Gauge, [],
         "Shards that cannot be served because their state does not fit; the log says why.",
         "After a change that needs a migration, or damage.";
-    REBUILDS = "worker_rebuilds_total", Counter, [],
+    REBUILDS = "worker_rebuilds_total", Counter, [Cause],
         "Times the worker dropped its state and started again from the last commit.",
-        "After faults of the log; often means something is wrong below.";
+        "After faults of the log; often means something is wrong below. `standstill`: the log did not deliver what it has.";
     SWEPT = "transactions_swept_total", Counter, [],
         "Transactions that the brokers had lost sight of, ended so that recovery could go on.",
         "After a broker was killed in the middle of a commit, if it has the only copy of a partition.";

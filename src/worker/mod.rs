@@ -18,7 +18,7 @@
 //!
 //! - `apply.rs` merge of a shard's inputs by event time; `frontier.rs` how far the clock may go;
 //!   `flow.rs` how much input may wait; `breaker.rs` when an input partition is held; `dead_letter.rs`
-//!   what becomes of bad input
+//!   what becomes of bad input; `standstill.rs` inputs that say nothing although there is something
 //! - `commit.rs` one transaction; `output.rs` its scores and transitions as records; `rounds.rs` which pages it carries; `format.rs` their bytes
 //! - `restore/` recovery; `judge.rs` which checkpoint may be used
 //! - `owned.rs` a shard and its inputs, `queued.rs` their records; `counts.rs` what happened;
@@ -48,6 +48,7 @@ mod queued;
 mod restore;
 mod rounds;
 mod settings;
+mod standstill;
 mod status;
 mod step;
 
@@ -76,11 +77,12 @@ pub use status::{HeldInput, PhaseName, ShardState, ShardStatus, WorkerStatus};
 
 use crate::engine::EngineConfig;
 use crate::engine::event::Intake;
-use crate::log::{GroupMetadata, Log, LogError};
+use crate::log::{GroupMetadata, Log, LogError, Offset};
 use commit::CommitCycle;
 use format::StateIdentity;
 use owned::OwnedShard;
 use restore::Restore;
+use standstill::Watch;
 
 /// The time handed into a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +147,37 @@ pub enum RebuildReason {
     /// A commit could not be put together.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// The log does not deliver what it has.
+    #[error(
+        "partition {partition} of {topic} stands at offset {offset}: for {waited_ms} ms nothing came, though a committed \
+         record stands behind it and is found by another reader; a new client of the log begins to read anew"
+    )]
+    Standstill {
+        /// Which input topic.
+        topic: String,
+        /// Which partition.
+        partition: u32,
+        /// The offset of the next record.
+        offset: Offset,
+        /// How long, once the record was known.
+        waited_ms: i64,
+    },
+}
+
+impl RebuildReason {
+    /// The reason in a word, for metrics.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            RebuildReason::Log(_) => "log",
+            RebuildReason::Unclear => "unclear",
+            RebuildReason::Fenced => "fenced",
+            RebuildReason::CommitTimeout { .. } => "commit_timeout",
+            RebuildReason::RestoreStalled { .. } => "restore_stalled",
+            RebuildReason::RestoreRestarts { .. } => "restore_restarts",
+            RebuildReason::Prepare(_) => "prepare",
+            RebuildReason::Standstill { .. } => "standstill",
+        }
+    }
 }
 
 /// Settings that no worker can run with.
@@ -217,6 +250,8 @@ pub struct Worker<L: Log> {
     full: bool,
     /// The next assignment goes on behind what is buffered instead of reading it again.
     keeps_buffered: bool,
+    /// Which inputs stand still.
+    watch: Watch,
     next_commit_ms: i64,
     /// The shard that applies and writes pages first; moves on with each commit.
     first: u32,
@@ -263,6 +298,7 @@ impl<L: Log> Worker<L> {
             stopping: false,
             full: false,
             keeps_buffered: false,
+            watch: Watch::default(),
             next_commit_ms: i64::MIN,
             first: 0,
             effect_bytes: FIRST_EFFECT_BYTES,

@@ -12,6 +12,7 @@ use super::breaker::Breaker;
 use super::frontier::Heard;
 use super::queued::Queued;
 use super::rounds::Rounds;
+use super::standstill::Stillness;
 use crate::engine::Shard;
 use crate::engine::record::RiskTransition;
 use crate::log::{Offset, OutRecord, RecordBatch, TopicPartition};
@@ -38,6 +39,8 @@ pub(super) struct Lane<B> {
     pub ended: bool,
     /// Counts undecodable records.
     pub breaker: Breaker,
+    /// How long nothing came.
+    pub still: Stillness,
 }
 
 impl<B: RecordBatch> Lane<B> {
@@ -54,6 +57,7 @@ impl<B: RecordBatch> Lane<B> {
             drained: None,
             ended: false,
             breaker: Breaker::default(),
+            still: Stillness::default(),
         }
     }
 
@@ -62,6 +66,7 @@ impl<B: RecordBatch> Lane<B> {
         let offset = queued.offset();
         if offset >= self.fetched {
             self.fetched = offset + 1;
+            self.still = Stillness::default();
             self.weight += queued.weight();
             self.queue.push_back(queued);
         }
@@ -94,6 +99,7 @@ impl<B: RecordBatch> Lane<B> {
     /// Silence was heard: at `wall_ms` there was nothing beyond what has been fetched.
     pub fn note_drained(&mut self, wall_ms: i64) {
         self.drained = Some((self.fetched, wall_ms));
+        self.still = Stillness::default();
     }
 
     /// Silence proves nothing any more.

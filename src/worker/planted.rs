@@ -89,4 +89,6 @@ pub enum Break {
     DecisionsRecomputed,
     /// A marker names the positions where its round ended.
     MarkerAtEnd,
+    /// Nobody minds an input partition that stands still.
+    StandstillIgnored,
 }

@@ -45,6 +45,9 @@ pub const DEFAULT_COMMIT_TIMEOUT_MS: i64 = 60_000;
 pub const DEFAULT_RESTORE_STALL_MS: i64 = 90_000;
 /// Recovery that has waited this long for a transaction takes it for one that hangs.
 pub const DEFAULT_SWEEP_AFTER_MS: i64 = 45_000;
+/// An input partition that says nothing for this long is looked after, and if it holds back a record
+/// for as long again the worker is rebuilt. Far longer than a broker holds an answer back.
+pub const DEFAULT_STANDSTILL_MS: i64 = 30_000;
 /// Pause before a call is repeated that the log could not answer.
 pub const DEFAULT_RETRY_MS: i64 = 100;
 /// Longest wait in a poll.
@@ -121,6 +124,8 @@ pub struct WorkerSettings {
     pub restore_stall_ms: i64,
     /// See [`DEFAULT_SWEEP_AFTER_MS`].
     pub sweep_after_ms: i64,
+    /// See [`DEFAULT_STANDSTILL_MS`].
+    pub standstill_ms: i64,
     /// See [`DEFAULT_RETRY_MS`].
     pub retry_ms: i64,
     /// When an input partition is held.
@@ -162,6 +167,7 @@ impl WorkerSettings {
             commit_timeout_ms: DEFAULT_COMMIT_TIMEOUT_MS,
             restore_stall_ms: DEFAULT_RESTORE_STALL_MS,
             sweep_after_ms: DEFAULT_SWEEP_AFTER_MS,
+            standstill_ms: DEFAULT_STANDSTILL_MS,
             retry_ms: DEFAULT_RETRY_MS,
             breaker: BreakerLimits::default(),
             known_epochs: BTreeMap::new(),

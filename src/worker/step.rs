@@ -113,6 +113,7 @@ impl<L: Log> Worker<L> {
             Err(LogError::Unavailable { .. }) => {
                 let lanes = self.shards.values_mut().flat_map(|owned| &mut owned.lanes);
                 lanes.for_each(Lane::forget_drained);
+                self.forget_standstill();
                 return Ok(Seen::Nothing);
             }
             Err(error) => return Err(RebuildReason::Log(error)),
@@ -120,7 +121,7 @@ impl<L: Log> Worker<L> {
         Ok(Seen::Input)
     }
 
-    fn lane(&mut self, at: TopicPartition) -> Option<&mut Lane<L::Batch>> {
+    pub(super) fn lane(&mut self, at: TopicPartition) -> Option<&mut Lane<L::Batch>> {
         self.shards.get_mut(&at.partition)?.lanes.iter_mut().find(|lane| lane.at == at)
     }
 
@@ -230,6 +231,7 @@ impl<L: Log> Worker<L> {
     /// the partitions that are held. When inputs rest or rest no more, it goes on behind what is
     /// buffered, without those that rest.
     fn assign(&mut self, now: Now) -> Result<Wake, RebuildReason> {
+        self.forget_standstill();
         let mut positions = Vec::new();
         for lane in self.shards.values_mut().flat_map(|owned| &mut owned.lanes) {
             if !self.keeps_buffered {
@@ -258,6 +260,7 @@ impl<L: Log> Worker<L> {
         if polled == Seen::Rebalance {
             return Ok(Wake::Immediately);
         }
+        self.look_after_inputs()?;
         if self.change_flow() {
             self.phase = Phase::Assigning;
             return Ok(Wake::Immediately);
@@ -293,7 +296,10 @@ impl<L: Log> Worker<L> {
             wait = Duration::ZERO;
             match seen {
                 Seen::Rebalance => return Ok(seen),
-                Seen::Nothing => break,
+                Seen::Nothing => {
+                    self.note_heard_out(now);
+                    break;
+                }
                 Seen::Input => best = Seen::Input,
                 Seen::Silence => {}
             }

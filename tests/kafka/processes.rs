@@ -20,5 +20,7 @@ mod place;
 mod refused;
 #[path = "processes/secured.rs"]
 mod secured;
+#[path = "processes/stuck.rs"]
+mod stuck;
 #[path = "processes/topology.rs"]
 mod topology;

@@ -15,7 +15,7 @@ const BREAK_SEEDS: u64 = 2_000;
 /// Picks one bug, here and for `one_seed`.
 pub const BUG_VARIABLE: &str = "ACCOUNTPULSE_SIM_BUG";
 
-pub const BUGS: [Bug; 34] = [
+pub const BUGS: [Bug; 35] = [
     Bug::Worker(Break::FilterAcrossInputs),
     Bug::Worker(Break::NewerJournalOnFallback),
     Bug::Worker(Break::DecisionsAreClean),
@@ -50,6 +50,7 @@ pub const BUGS: [Bug; 34] = [
     Bug::Worker(Break::NoJournal),
     Bug::Worker(Break::DecisionsRecomputed),
     Bug::Worker(Break::MarkerAtEnd),
+    Bug::Worker(Break::StandstillIgnored),
 ];
 
 /// The bug of that name.

@@ -184,7 +184,11 @@ impl World {
     /// Ends what has lasted long enough, or everything.
     pub fn heal(&mut self, all: bool) {
         let step = self.step;
-        let (over, left) = self.ills.drain(..).partition(|(until, _)| all || *until <= step);
+        // A clock that is ahead must not take a shard's beyond the end: it would not come back.
+        let near = self.traits.mode == Mode::Wall && self.true_ms > self.until_ms - 3 * DAY_MS;
+        let is_over =
+            |(until, ill): &(u64, Ill)| all || *until <= step || (near && matches!(ill, Ill::Clock(_)));
+        let (over, left) = self.ills.drain(..).partition(is_over);
         self.ills = left;
         let over: Vec<(u64, Ill)> = over;
         for (_, ill) in over {

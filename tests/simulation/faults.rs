@@ -15,7 +15,7 @@ use super::rng::Rng;
 use super::setup::{CHECKPOINTS, MEMBERS, SCORES, Traits};
 
 /// Every kind of fault; a run over all seeds must have seen each.
-pub const KINDS: [&str; 45] = [
+pub const KINDS: [&str; 47] = [
     // drawn before a call
     "crash",
     "crash in restore",
@@ -54,6 +54,8 @@ pub const KINDS: [&str; 45] = [
     "old config gave way",
     "transaction timeout",
     // seen to have had an effect
+    "records withheld",
+    "standstill noticed",
     "fenced zombie",
     "zombie with only timers",
     "watchdog in commit",
@@ -66,6 +68,9 @@ pub const KINDS: [&str; 45] = [
     "tombstone compacted away",
 ];
 
+/// How often a client begins to withhold a partition, per million polls of a run in which they do.
+const WITHHELD_PPM: u64 = 600;
+
 /// Which faults this run draws, and what it drew.
 pub struct Plan {
     rng: Rng,
@@ -74,6 +79,8 @@ pub struct Plan {
     damage_only: bool,
     /// Members that crash at their next call but some.
     doomed: BTreeMap<&'static str, u64>,
+    /// Decides by itself when a client begins to withhold a partition; `None`: never.
+    withholds: Option<Rng>,
     /// Members that do not hear of the group at their next poll.
     deaf: BTreeSet<&'static str>,
     /// Members whose next drain takes long, with records in an open transaction.
@@ -96,6 +103,7 @@ impl Plan {
             on: false,
             ppm: traits.ppm,
             damage_only: traits.damage_only,
+            withholds: withholds(seed, traits),
             doomed: BTreeMap::new(),
             deaf: BTreeSet::new(),
             stuck: BTreeSet::new(),
@@ -123,6 +131,9 @@ impl Plan {
         }
         if let Some(fault) = self.doom(broker, site) {
             return fault;
+        }
+        if site.call == Call::Poll && self.withholds.as_mut().is_some_and(|rng| rng.ppm(WITHHELD_PPM)) {
+            return Fault::Withhold;
         }
         if site.call == Call::Poll && self.deaf.remove(site.member) {
             return self.fault("late notice of a lost session", Fault::Slow(120));
@@ -351,6 +362,12 @@ impl Plan {
         keys.extend(newest.map(|(slot, _)| Key::Marker(*slot)));
         keys
     }
+}
+
+/// In some runs clients cease to deliver partitions. What else goes wrong does not depend on it.
+fn withholds(seed: u64, traits: &Traits) -> Option<Rng> {
+    let mut rng = Rng::new(seed ^ 0x51e7);
+    (traits.ppm > 0 && !traits.damage_only && rng.below(4) == 0).then_some(rng)
 }
 
 fn in_restore(call: Call) -> bool {

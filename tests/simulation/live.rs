@@ -25,7 +25,7 @@ const LATENESS_MS: i64 = 60_000;
 /// Time between two steps.
 const STEP_MS: i64 = 10 * 60_000;
 pub const ACTIVITY: TopicId = TopicId(0);
-const BUSINESS: TopicId = TopicId(1);
+pub const BUSINESS: TopicId = TopicId(1);
 
 pub struct Live {
     pub broker: SimBroker,
@@ -104,7 +104,7 @@ impl Live {
         self.append(ACTIVITY, account, at_ms, value.as_bytes());
     }
 
-    fn append(&self, topic: TopicId, account: &str, at_ms: i64, value: &[u8]) {
+    pub fn append(&self, topic: TopicId, account: &str, at_ms: i64, value: &[u8]) {
         let partition = partition_of(account.as_bytes(), PARTITIONS);
         let record = SimRecord::new(at_ms, account.as_bytes(), value);
         self.broker.append(TopicPartition { topic, partition }, record).unwrap();

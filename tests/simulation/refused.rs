@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use accountpulse::app::report::Board;
 use accountpulse::engine::EngineConfig;
 use accountpulse::engine::PageId;
 use accountpulse::engine::partition::bucket_of;
 use accountpulse::engine::time::DAY_MS;
+use accountpulse::ingest::health::Health;
 use accountpulse::log::TopicPartition;
 use accountpulse::worker::format::{Key, Slot};
 
-use super::history::PARTITIONS;
+use super::history::{PARTITIONS, TOPICS};
 use super::live::{ACTIVITY, Live, pair, partition};
 use super::setup::CHECKPOINTS;
 
@@ -86,6 +88,33 @@ fn a_partition_that_some_topic_lacks_is_refused_by_name_and_the_others_are_serve
     live.settle();
     assert_eq!(live.refusal(), None);
     assert!(live.worker.as_ref().unwrap().status().ready, "it is served as soon as all topics have it");
+}
+
+#[test]
+fn an_instance_with_such_a_partition_is_not_ready_and_says_why() {
+    let (mut live, _) = with_checkpoints();
+    live.broker.set_complete(partition(), false);
+    live.start();
+    live.settle();
+    let health = Arc::new(Health::default());
+    let board = Board::new(TOPICS.map(str::to_owned).to_vec(), PARTITIONS, 1, Arc::clone(&health));
+    let reporter = board.reporter(0);
+    let missing = |live: &Live| {
+        reporter.status(&live.worker.as_ref().unwrap().status(), live.wall_ms, &|_| None);
+        let checks = health.ready_checks().into_iter();
+        checks
+            .filter(|(_, holds, _)| !holds)
+            .map(|(name, _, why)| format!("{name}: {why}"))
+            .collect::<Vec<_>>()
+    };
+    let said = missing(&live);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("restored: shard 1: not every input topic has partition 1"), "{said:?}");
+    assert!(!health.is_ready());
+    live.broker.set_complete(partition(), true);
+    live.settle();
+    assert_eq!(missing(&live), [""; 0]);
+    assert!(health.is_ready());
 }
 
 #[test]

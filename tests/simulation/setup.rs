@@ -176,6 +176,8 @@ pub fn crowded(seed: u64, traits: &Traits, clock: ClockMode) -> WorkerSettings {
     settings.commit_timeout_ms = traits.patience_ms;
     settings.restore_stall_ms = traits.patience_ms * 2;
     settings.retry_ms = 3;
+    // Longer than a member does not hear that its session is over, though the clock jump meanwhile.
+    settings.standstill_ms = 4_000;
     settings.audit_restores = traits.audit;
     if traits.mode == Mode::Wall {
         // Hours pass between two steps.
@@ -184,6 +186,7 @@ pub fn crowded(seed: u64, traits: &Traits, clock: ClockMode) -> WorkerSettings {
         settings.max_effects += 8;
         settings.commit_timeout_ms = 3 * DAY_MS;
         settings.restore_stall_ms = 6 * DAY_MS;
+        settings.standstill_ms = 6_000;
     }
     settings
 }

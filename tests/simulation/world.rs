@@ -198,6 +198,7 @@ impl World {
             ("overlapping rebalance", counts.overlapping_rebalances),
             ("rebalance with an incomplete rectangle", counts.incomplete_assignments),
             ("tombstone compacted away", counts.tombstones_purged),
+            ("records withheld", counts.withheld),
         ];
         fired.extend(seen.into_iter().filter(|(_, times)| *times > 0));
         fired
@@ -362,18 +363,20 @@ impl World {
         let refused = counts.refused > 0;
         self.counts.add(counts);
         if let Wake::Rebuild { reason } = wake {
-            self.rebuild(index, &reason);
+            self.rebuild(index, &reason)?;
         } else if refused {
             self.refused(index)?;
         }
         Ok(())
     }
 
-    fn rebuild(&mut self, index: usize, reason: &RebuildReason) {
+    fn rebuild(&mut self, index: usize, reason: &RebuildReason) -> Result<(), String> {
         self.note(&format!("{} rebuilds: {reason}", MEMBERS[index]));
         match reason {
             RebuildReason::CommitTimeout { .. } => self.count("watchdog in commit"),
             RebuildReason::RestoreStalled { .. } => self.count("watchdog in restore"),
+            RebuildReason::Standstill { .. } if self.may_stand_still() => self.count("standstill noticed"),
+            RebuildReason::Standstill { .. } => return Err(format!("nothing was withheld: {reason}")),
             _ => {}
         }
         let crashed = matches!(reason, RebuildReason::Log(LogError::Store { .. }));
@@ -395,6 +398,14 @@ impl World {
             self.seats[index].back_at += 100 + self.rng.below(900);
             self.broker.expire_session(MEMBERS[index]);
         }
+        Ok(())
+    }
+
+    /// Whether a client kept records to itself. By the wall clock hours pass while one does not hear
+    /// that its session is over, and hears nothing else.
+    fn may_stand_still(&self) -> bool {
+        let deaf = self.fired().contains_key("late notice of a lost session");
+        self.broker.counts().withheld > 0 || (self.traits.mode == Mode::Wall && deaf)
     }
 
     /// What may be refused: a partition that some topic lacks, and a config that was replaced, in

@@ -23,6 +23,7 @@ use crate::clock;
 use crate::log::{CommittedPosition, Offset, TopicPartition};
 
 use super::client::{KafkaCluster, Probe};
+use super::closing::Closing;
 use super::context::Base;
 use super::error::KafkaError;
 use super::{drain, settings};
@@ -284,8 +285,8 @@ impl KafkaCluster {
         at: &[TopicPartition],
         timeout: Duration,
     ) -> Result<Vec<Option<CommittedPosition>>, KafkaError> {
-        let client =
-            self.make_consumer(&settings::positions(self.options()), self.base("positions").quiet())?;
+        let client: Probe =
+            self.make(&settings::positions(self.options()), self.base("positions").quiet())?;
         let mut list = TopicPartitionList::with_capacity(at.len());
         for at in at {
             list.add_partition(self.topic(*at)?, partition_number(*at)?);
@@ -315,7 +316,7 @@ impl KafkaCluster {
     pub fn try_transactions(&self, timeout: Duration) -> Result<(), KafkaError> {
         let config = settings::transactional(self.options(), "check");
         let name = config.get("transactional.id").unwrap_or_default();
-        let producer: BaseProducer<Base> = self.make(&config, self.base("check").quiet())?;
+        let producer: Closing<BaseProducer<Base>> = self.make(&config, self.base("check").quiet())?;
         let tried = self.ask("a transactional producer", name, &producer, timeout, |slice| {
             producer.init_transactions(slice)
         });
@@ -338,10 +339,10 @@ impl KafkaCluster {
 
     /// A client for administration. Its callbacks are never served by the library's wrapper: it
     /// gets its token here, and has no reasons to give.
-    fn admin(&self) -> Result<AdminClient<Base>, KafkaError> {
+    fn admin(&self) -> Result<Closing<AdminClient<Base>>, KafkaError> {
         let base = self.base("admin");
         let token = base.token();
-        let admin: AdminClient<Base> = self.make(&settings::admin(self.options()), base)?;
+        let admin: Closing<AdminClient<Base>> = self.make(&settings::admin(self.options()), base)?;
         match token {
             Some(Ok(token)) => {
                 let what = || "handing over the token".to_owned();

@@ -18,6 +18,7 @@ use crate::log::AppendRecord;
 
 use super::admin::partition_number;
 use super::client::{KafkaCluster, Patience};
+use super::closing::Closing;
 use super::context::Base;
 use super::error::KafkaError;
 use super::settings;
@@ -32,7 +33,7 @@ pub struct KafkaAppender {
     producer: Mutex<Arc<Appends>>,
 }
 
-type Appends = BaseProducer<AppendContext>;
+type Appends = Closing<BaseProducer<AppendContext>>;
 
 /// One call of [`KafkaAppender::append`].
 #[derive(Default)]

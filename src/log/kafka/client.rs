@@ -3,14 +3,14 @@
 //!
 //! To make a client: its settings are in `settings.rs`, its context is or holds a [`Base`]; poll it
 //! once before its first blocking call (see `context.rs`), and hold a [`Guard`] around every
-//! blocking one.
+//! blocking one. Its end is watched by itself (`closing.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{ClientConfig, ClientContext};
@@ -42,7 +42,7 @@ const MAY_SPEAK: Duration = Duration::from_secs(6);
 const AWAY_MARGIN: Duration = Duration::from_secs(3);
 
 /// A client that only asks.
-pub(super) type Probe = BaseConsumer<Base>;
+pub(super) type Probe = Closing<BaseConsumer<Base>>;
 
 /// A client whose callbacks can be served.
 pub(super) trait Served {
@@ -52,7 +52,17 @@ pub(super) trait Served {
     fn serve(&self, wait: Duration);
 }
 
-impl Served for Probe {
+impl<T: Served> Served for Closing<T> {
+    fn base(&self) -> &Base {
+        (**self).base()
+    }
+
+    fn serve(&self, wait: Duration) {
+        (**self).serve(wait);
+    }
+}
+
+impl Served for BaseConsumer<Base> {
     fn base(&self) -> &Base {
         self.context()
     }
@@ -202,21 +212,14 @@ impl KafkaCluster {
         Base::new(Arc::clone(&self.book), self.tokens.clone(), name)
     }
 
-    /// Makes a client; what is wrong with its settings is said in a sentence.
-    pub(super) fn make<C, T>(&self, config: &ClientConfig, context: C) -> Result<T, KafkaError>
+    /// Makes a client, whose end is watched; what is wrong with its settings is said in a sentence.
+    pub(super) fn make<C, T>(&self, config: &ClientConfig, context: C) -> Result<Closing<T>, KafkaError>
     where
         C: ClientContext,
         T: FromClientConfigAndContext<C>,
     {
-        config.create_with_context(context).map_err(|error| self.creation(&error))
-    }
-
-    /// The same for a consumer whose end is watched.
-    pub(super) fn make_consumer<C>(&self, config: &ClientConfig, context: C) -> Result<Closing<C>, KafkaError>
-    where
-        C: ConsumerContext + 'static,
-    {
-        Ok(Closing::new(self.make(config, context)?, &self.watchdog))
+        let client = config.create_with_context(context).map_err(|error| self.creation(&error))?;
+        Ok(Closing::new(client, &self.watchdog))
     }
 
     /// A client that only asks, once it has had an answer.
@@ -238,6 +241,11 @@ impl KafkaCluster {
         let prober = Arc::new(Prober::start(self)?);
         *kept = Arc::downgrade(&prober);
         Ok(prober)
+    }
+
+    #[cfg(test)]
+    pub(super) fn keep_prober(&self, prober: &Arc<Prober>) {
+        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(prober);
     }
 
     fn new_probe(&self) -> Result<Arc<Probe>, KafkaError> {

@@ -38,9 +38,9 @@ use rdkafka::types::{RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr, RDKafkaTopic,
 
 use super::KafkaOptions;
 use super::closing::Closing;
-use crate::log::{Offset, RecordBatch, RecordRef, TopicId, TopicPartition};
+use crate::log::{HEADER_BYTES, Offset, RecordBatch, RecordRef, TopicId, TopicPartition};
 
-/// What the library holds for a record beside key and value, and what our queues do.
+/// What the library holds for a record beside key, value and headers, and what our queues do.
 const MESSAGE_BYTES: usize = 512;
 
 /// A record of the library's, destroyed with this value.
@@ -123,28 +123,37 @@ pub struct HeaderIter<'a> {
     message: &'a Message,
 }
 
+impl<'a> HeaderIter<'a> {
+    /// The next header, whatever its name.
+    fn raw(&mut self) -> Option<(&'a CStr, &'a [u8])> {
+        if self.headers.is_null() {
+            return None;
+        }
+        let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the headers belong to the message that is borrowed here.
+        let code = unsafe {
+            native::rd_kafka_header_get_all(self.headers, self.next, &mut name, &mut value, &mut len)
+        };
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+            return None;
+        }
+        self.next += 1;
+        // SAFETY: name and value belong to the headers; a name ends with a zero.
+        Some(unsafe { (CStr::from_ptr(name), bytes(self.message, value, len).unwrap_or_default()) })
+    }
+
+    /// What all that are left weigh: the library holds them twice, as they came and parsed.
+    fn weight(mut self) -> usize {
+        let weight = |(name, value): (&CStr, &[u8])| HEADER_BYTES + 2 * (name.count_bytes() + value.len());
+        std::iter::from_fn(|| self.raw()).map(weight).sum()
+    }
+}
+
 impl<'a> Iterator for HeaderIter<'a> {
     type Item = (&'a str, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.headers.is_null() {
-            let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
-            // SAFETY: the headers belong to the message that is borrowed here.
-            let code = unsafe {
-                native::rd_kafka_header_get_all(self.headers, self.next, &mut name, &mut value, &mut len)
-            };
-            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
-                return None;
-            }
-            self.next += 1;
-            // SAFETY: name and value belong to the headers; a name ends with a zero.
-            let (name, value) =
-                unsafe { (CStr::from_ptr(name), bytes(self.message, value, len).unwrap_or_default()) };
-            if let Ok(name) = name.to_str() {
-                return Some((name, value));
-            }
-        }
-        None
+        std::iter::from_fn(|| self.raw()).find_map(|(name, value)| Some((name.to_str().ok()?, value)))
     }
 }
 
@@ -241,7 +250,9 @@ impl RecordBatch for KafkaBatch {
     }
 
     fn weight(&self, index: usize) -> usize {
-        MESSAGE_BYTES + self.messages[index].len()
+        let message = &self.messages[index];
+        // A record without headers costs one look; those of any other are looked at by the decoder, too.
+        MESSAGE_BYTES + message.len() + message.headers().weight()
     }
 
     fn has_headers(&self, index: usize) -> bool {
@@ -294,7 +305,7 @@ impl BatchQueue {
     /// A queue of this client that takes at most `most` records at once; `None` if a topic of
     /// `options` has a name that cannot be one. A client must be given one queue only.
     pub fn new<C>(
-        consumer: &Arc<Closing<C>>,
+        consumer: &Arc<Closing<BaseConsumer<C>>>,
         options: &KafkaOptions,
         topics: &[TopicId],
         most: usize,

@@ -79,6 +79,11 @@ impl Inputs {
         self.next_ask = None;
     }
 
+    /// Whether any partition is read.
+    pub fn is_reading(&self) -> bool {
+        !self.reading.is_empty()
+    }
+
     /// Where reading of this partition stands, if it is being read.
     pub fn position(&self, at: TopicPartition) -> Option<Offset> {
         self.reading.get(&at).map(|input| input.position)

@@ -9,7 +9,7 @@ mod calls;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as LibraryError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
@@ -36,6 +36,9 @@ const SLICE: Duration = Duration::from_millis(20);
 const COMMITTED_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait for an answer that only a sweep asks for; the call may be repeated.
 const SETTLED_WAIT: Duration = Duration::from_secs(2);
+/// While inputs are read, a reader of ranges that nobody asks is let go after this: it would go on to
+/// fetch and to hold what it fetched.
+const READER_IDLE: Duration = Duration::from_secs(60);
 /// Longest wait for a record in a range.
 const RANGE_WAIT: Duration = Duration::from_millis(100);
 /// How often it is said that no broker answers.
@@ -62,9 +65,11 @@ struct Silence {
 pub struct KafkaLog {
     transactions: Transactions,
     reader: Option<RangeReader>,
+    /// When it was asked last.
+    reader_asked: Instant,
     queue: BatchQueue,
     inputs: Inputs,
-    consumer: Arc<Closing<MemberContext>>,
+    consumer: Arc<Closing<BaseConsumer<MemberContext>>>,
     prober: Arc<Prober>,
     membership: Option<Membership>,
     /// How many assignments there have been.
@@ -86,12 +91,13 @@ impl KafkaCluster {
         let options = self.options();
         let name = format!("{}-{worker}", options.instance);
         let context = MemberContext::new(self.base(&format!("consumer {worker}")));
-        let consumer = Arc::new(self.make_consumer(&settings::member(options, worker), context)?);
+        let consumer = Arc::new(self.make(&settings::member(options, worker), context)?);
         let queue = BatchQueue::new(&consumer, options, &options.inputs, BATCH).ok_or_else(bad_name)?;
         let prober = self.prober()?;
         Ok(KafkaLog {
             transactions: Transactions::new(self, worker)?,
             reader: None,
+            reader_asked: clock::monotonic(),
             queue,
             inputs: Inputs::new(Arc::clone(&prober)),
             consumer,
@@ -351,11 +357,24 @@ impl KafkaLog {
         }
     }
 
-    fn new_reader(&self) -> Result<RangeReader, LogError> {
-        let options = self.cluster.options();
-        let made = self.cluster.make_consumer(&settings::reader(options), self.cluster.base("reader"));
-        let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
-        made.map_err(|error| misuse(&error.to_string()))
+    /// What reads ranges; made when it is needed first.
+    fn reader(&mut self) -> Result<&mut RangeReader, LogError> {
+        self.reader_asked = clock::monotonic();
+        if self.reader.is_none() {
+            let options = self.cluster.options();
+            let made = self.cluster.make(&settings::reader(options), self.cluster.base("reader"));
+            let made = made.and_then(|client| RangeReader::new(client, options).ok_or_else(bad_name));
+            self.reader = Some(made.map_err(|error| misuse(&error.to_string()))?);
+        }
+        self.reader.as_mut().ok_or_else(|| misuse("there is no reader"))
+    }
+
+    /// Lets the reader go that nobody has asked for a while.
+    fn rest_reader(&mut self, now: Instant) {
+        let idle = now.saturating_duration_since(self.reader_asked) > READER_IDLE;
+        if idle && self.reader.is_some() && self.inputs.is_reading() {
+            self.reader = None;
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! reasons.rs      codes and texts of the library as sentences with a next step
 //! error.rs        a failed call
 //! security.rs     TLS and SASL;  token.rs  bearer tokens
-//! watchdog.rs     notices calls that do not return;  closing.rs  watches how a consumer ends
+//! watchdog.rs     notices calls that do not return;  closing.rs  watches how a client ends
 //! admin.rs        questions about topics and the group, making topics
 //! reader.rs       reads committed records outside the group
 //! appender.rs     appends records outside transactions

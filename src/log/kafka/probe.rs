@@ -171,3 +171,75 @@ fn refresh(client: &Probe, names: &[String], at: &[TopicPartition]) {
         drop(client.client().fetch_metadata(Some(name), ENDS_WAIT));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::inputs::Inputs;
+    use super::super::options::{KafkaOptions, Security};
+    use super::super::{DEFAULT_FETCHED_BYTES, DEFAULT_SESSION_TIMEOUT, DEFAULT_TRANSACTION_TIMEOUT};
+    use super::*;
+
+    const AT: TopicPartition = TopicPartition { topic: TopicId(0), partition: 0 };
+
+    /// A cluster that nobody is asked for.
+    fn cluster() -> Arc<KafkaCluster> {
+        let options = KafkaOptions {
+            brokers: "127.0.0.1:1".to_owned(),
+            group: "g".to_owned(),
+            instance: "i".to_owned(),
+            topics: vec!["in".to_owned()],
+            inputs: vec![TopicId(0)],
+            partitions: 1,
+            session_timeout: DEFAULT_SESSION_TIMEOUT,
+            transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
+            fetched_bytes: DEFAULT_FETCHED_BYTES,
+            security: Security::default(),
+            properties: BTreeMap::new(),
+        };
+        KafkaCluster::new(options).unwrap()
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_ends_the_worker_and_the_next_one_gets_a_new_thread() {
+        let cluster = cluster();
+        let mut prober = Prober::start(&cluster).unwrap();
+        // What a panic of the thread leaves behind: nobody at the other end.
+        prober.asks = crossbeam_channel::unbounded().0;
+        let prober = Arc::new(prober);
+        cluster.keep_prober(&prober);
+        assert!(Arc::ptr_eq(&cluster.prober().unwrap(), &prober), "it was not asked yet");
+
+        let mut inputs = Inputs::new(Arc::clone(&prober));
+        inputs.start(&[(AT, 5)]);
+        inputs.note_end(AT, 5);
+        let Err(LogError::Store { detail }) = inputs.ask(clock::monotonic(), None) else {
+            panic!("it goes on")
+        };
+        assert_eq!(detail, "the thread that asks for the ends of partitions is gone");
+        let successor = cluster.prober().unwrap();
+        assert!(!Arc::ptr_eq(&successor, &prober));
+        let (reply, answers) = crossbeam_channel::unbounded();
+        successor.ask(vec![AT], 1, reply).unwrap();
+        let answer = answers.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(answer.number == 1 && answer.ends.is_empty(), "there is no cluster");
+    }
+
+    #[test]
+    fn a_question_that_died_with_the_thread_is_put_again() {
+        let cluster = cluster();
+        let mut prober = Prober::start(&cluster).unwrap();
+        let (asks, questions) = crossbeam_channel::unbounded();
+        prober.asks = asks;
+        let mut inputs = Inputs::new(Arc::new(prober));
+        inputs.start(&[(AT, 5)]);
+        inputs.note_end(AT, 5);
+        let began = clock::monotonic();
+        inputs.ask(began, None).unwrap();
+        // It panics over the first question.
+        drop(questions);
+        assert!(inputs.ask(began + Duration::from_secs(1), None).is_ok(), "it may still be answered");
+        assert!(inputs.ask(began + Duration::from_secs(6), None).is_err());
+    }
+}

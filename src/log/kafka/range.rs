@@ -15,8 +15,6 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaOptions;
 use super::client::{Probe, serve};
-use super::closing::Closing;
-use super::context::Base;
 use super::drain::{BatchQueue, KafkaBatch, Message, Notice};
 use crate::clock;
 use crate::log::{Offset, ReadRange, TopicId, TopicPartition};
@@ -65,12 +63,12 @@ pub(super) struct RangeReader {
     known: Vec<TopicId>,
     names: Vec<String>,
     notices: Vec<Notice>,
-    consumer: Arc<Closing<Base>>,
+    consumer: Arc<Probe>,
 }
 
 impl RangeReader {
     /// A reader over all topics of `options`; `None` if one of their names cannot be one.
-    pub fn new(consumer: Closing<Base>, options: &KafkaOptions) -> Option<RangeReader> {
+    pub fn new(consumer: Probe, options: &KafkaOptions) -> Option<RangeReader> {
         // The first callback brings the token, without which the first question is never answered.
         serve(&consumer);
         let consumer = Arc::new(consumer);

@@ -37,7 +37,7 @@ pub struct KafkaReader {
 impl KafkaCluster {
     /// A reader of committed records.
     pub fn reader(self: &Arc<Self>) -> Result<KafkaReader, KafkaError> {
-        let consumer = self.make_consumer(&settings::reader(self.options()), self.base("reader"))?;
+        let consumer = self.make(&settings::reader(self.options()), self.base("reader"))?;
         let range = RangeReader::new(consumer, self.options()).ok_or_else(|| KafkaError::Setting {
             setting: "kafka.topics".to_owned(),
             detail: "one of the names cannot be the name of a topic".to_owned(),

@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset as Place, TopicPartitionList};
 
 use super::client::KafkaCluster;
+use super::closing::Closing;
 use super::delivery::ProducerContext;
 use super::error::KafkaError;
 use super::outcome::{Verdict, is_fenced, judge, misuse, of_verdict};
@@ -61,7 +62,7 @@ enum Stage {
 
 /// The transactions of one worker.
 pub(super) struct Transactions {
-    producer: BaseProducer<ProducerContext>,
+    producer: Closing<BaseProducer<ProducerContext>>,
     stage: Stage,
     /// Partitions written to by the open transaction.
     touched: Vec<usize>,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 
 /// How long any single call may take.
-const LONGEST_CALL: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_CALL: Duration = Duration::from_secs(60);
 
 /// What to call with one sentence when a call does not return.
 pub(super) type OnStuck = Box<dyn Fn(&str) + Send + Sync>;

@@ -18,6 +18,8 @@ pub struct SimCounts {
     pub incomplete_assignments: u64,
     /// Tombstones that compaction removed for good.
     pub tombstones_purged: u64,
+    /// Polls that had records of a partition and did not deliver them.
+    pub withheld: u64,
     /// Questions for committed positions that had to wait for an outcome.
     pub pending_positions: u64,
 }

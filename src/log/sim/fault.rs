@@ -77,6 +77,9 @@ pub enum Fault {
     Slow(u32),
     /// `send` answers `BufferFull`. Other calls run.
     BufferFull,
+    /// `poll` delivers no record of the input partition any more whose turn it is, however often it is
+    /// assigned: only a new handle cures it. Other calls run.
+    Withhold,
     /// `commit` answers `Indefinite` (`abort`: `Unavailable`). Other calls run.
     Indefinite(Indefinite),
 }

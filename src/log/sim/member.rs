@@ -1,7 +1,7 @@
 //! One member of the group: the `Log` trait over the shared broker, with a fault before each call.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::SimBatch;
@@ -9,7 +9,8 @@ use super::broker::Shared;
 use super::fault::{Call, CallSite, Fault, Indefinite, crashed, unavailable};
 use super::group::Notice;
 use super::partition::Partition;
-use super::state::{Delivery, State, refused_error};
+use super::reading::Inputs;
+use super::state::{Delivery, refused_error};
 use super::transaction::Refused;
 use crate::log::{
     CommitOutcome, Committed, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord,
@@ -18,13 +19,6 @@ use crate::log::{
 
 /// The limit of a read that is limited by bytes only.
 const NO_RECORD_LIMIT: usize = usize::MAX;
-
-/// An input partition being read.
-struct Reading {
-    at: TopicPartition,
-    position: Offset,
-    ended: bool,
-}
 
 /// What the call does after the hook was asked.
 enum Go {
@@ -46,10 +40,7 @@ pub struct SimLog {
     holding: bool,
     crashed: bool,
     slow: BTreeMap<Call, u32>,
-    reading: Vec<Reading>,
-    /// Next entry of `reading` to look at; a round ends behind the last one.
-    cursor: usize,
-    round_had_records: bool,
+    inputs: Inputs,
     in_txn: bool,
     /// The broker knows of the open transaction.
     touched: bool,
@@ -69,9 +60,7 @@ impl SimLog {
             holding: false,
             crashed: false,
             slow: BTreeMap::new(),
-            reading: Vec::new(),
-            cursor: 0,
-            round_had_records: false,
+            inputs: Inputs::default(),
             in_txn: false,
             touched: false,
             abort_required: None,
@@ -113,7 +102,9 @@ impl SimLog {
                 return Ok(Go::Later);
             }
             Fault::Slow(_) => {}
-            Fault::BufferFull | Fault::Indefinite(_) => return self.usable(call).map(|()| Go::With(fault)),
+            Fault::BufferFull | Fault::Indefinite(_) | Fault::Withhold => {
+                return self.usable(call).map(|()| Go::With(fault));
+            }
         }
         self.usable(call)?;
         Ok(Go::Run)
@@ -196,84 +187,23 @@ impl SimLog {
         match notice {
             Notice::Nothing => Ok(None),
             Notice::Assigned { partitions, unusable, group } => {
-                self.stop_reading();
+                self.inputs.stop();
                 self.holding = true;
                 Ok(Some(Polled::Assigned { partitions, unusable, group }))
             }
             Notice::Revoked => Ok(Some(Polled::Revoked)),
             Notice::Replaced => {
-                self.stop_reading();
+                self.inputs.stop();
                 Err(LogError::Fenced { detail: format!("another instance joined as {}", self.name) })
             }
             Notice::Gone => {
                 self.member_id = None;
-                self.stop_reading();
+                self.inputs.stop();
                 let held = std::mem::take(&mut self.holding);
                 Ok(held.then_some(Polled::Lost))
             }
         }
     }
-
-    fn stop_reading(&mut self) {
-        self.reading.clear();
-        self.cursor = 0;
-        self.round_had_records = false;
-    }
-
-    /// The next happening of the partitions being read. Each has its turn; behind the last one a
-    /// round without records answers `Idle`.
-    fn next_input(&mut self) -> Result<Polled<SimBatch>, LogError> {
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.state();
-        // Two rounds: the rest of this one, and a whole one if this one had records.
-        for _ in 0..=self.reading.len() * 2 {
-            if self.cursor >= self.reading.len() {
-                self.cursor = 0;
-                if !std::mem::take(&mut self.round_had_records) {
-                    return Ok(Polled::Idle);
-                }
-            }
-            let index = self.cursor;
-            self.cursor += 1;
-            let limit = draw_limit(&mut state);
-            let Some(reading) = self.reading.get_mut(index) else { continue };
-            let Some(seen) = look(&state, reading, limit)? else { continue };
-            self.round_had_records |= matches!(seen, Polled::Records(_));
-            return Ok(seen);
-        }
-        Ok(Polled::Idle)
-    }
-}
-
-/// How many records the next partition may answer with; 0 skips it, so that a seed also decides
-/// how partitions interleave.
-fn draw_limit(state: &mut MutexGuard<'_, State>) -> usize {
-    let most = state.poll_records;
-    state.draw(most + 1).unwrap_or(most)
-}
-
-/// What one partition has for its reader, at most `limit` records.
-fn look(
-    state: &MutexGuard<'_, State>,
-    reading: &mut Reading,
-    limit: usize,
-) -> Result<Option<Polled<SimBatch>>, LogError> {
-    let Ok(partition) = state.serving(reading.at) else { return Ok(None) };
-    let (end, closed) = (partition.watermarks().end, partition.closed);
-    let (batch, position) = state.read(reading.at, reading.position, limit, usize::MAX)?;
-    reading.position = position;
-    if !batch.records.is_empty() {
-        return Ok(Some(Polled::Records(batch)));
-    }
-    let at = reading.at;
-    if position < end || reading.ended {
-        return Ok(None);
-    }
-    if closed {
-        reading.ended = true;
-        return Ok(Some(Polled::End { at }));
-    }
-    Ok(Some(Polled::Drained { at, position, asked_ms_ago: 0 }))
 }
 
 impl Log for SimLog {
@@ -290,12 +220,14 @@ impl Log for SimLog {
     }
 
     fn poll(&mut self, _wait: Duration) -> Result<Polled<SimBatch>, LogError> {
-        if let Go::Later = self.enter(Call::Poll)? {
-            return Ok(Polled::Idle);
+        match self.enter(Call::Poll)? {
+            Go::Later => return Ok(Polled::Idle),
+            Go::With(Fault::Withhold) => self.inputs.withhold(),
+            Go::Run | Go::With(_) => {}
         }
         match self.group_notice()? {
             Some(notice) => Ok(notice),
-            None => self.next_input(),
+            None => self.inputs.next(&mut self.shared.state()),
         }
     }
 
@@ -306,10 +238,7 @@ impl Log for SimLog {
         for (at, _) in positions {
             self.shared.state().partition(*at)?;
         }
-        self.stop_reading();
-        let reading =
-            positions.iter().map(|(at, position)| Reading { at: *at, position: *position, ended: false });
-        self.reading = reading.collect();
+        self.inputs.start(positions);
         Ok(())
     }
 
@@ -317,7 +246,7 @@ impl Log for SimLog {
         if let Go::Later = self.enter(Call::Unassign)? {
             return Err(unavailable("slow"));
         }
-        self.stop_reading();
+        self.inputs.stop();
         if let Some(id) = &self.member_id
             && self.shared.state().group.acknowledge(&self.name, id)
         {
@@ -339,6 +268,13 @@ impl Log for SimLog {
             return Err(unavailable("slow"));
         }
         Ok(self.shared.state().serving(at)?.watermarks())
+    }
+
+    fn stable_end(&mut self, at: TopicPartition) -> Result<Offset, LogError> {
+        if let Go::Later = self.enter(Call::Watermarks)? {
+            return Err(unavailable("slow"));
+        }
+        Ok(self.shared.state().serving(at)?.stable())
     }
 
     fn read_range(

@@ -18,7 +18,7 @@
 //! partitions become visible at different moments; positions fenced by generation and member but
 //! *not* by ownership; an old request that ends a newer transaction; eager range assignment with
 //! static members; partition numbers that some input topic lacks; retention and compaction at any
-//! time.
+//! time; a client that withholds one partition.
 //!
 //! This room must not read a clock, sleep, or use randomness that is not seeded: time-outs are
 //! actions of the test ([`SimBroker::expire_transaction`], [`SimBroker::expire_session`]).
@@ -36,6 +36,7 @@ mod fault;
 mod group;
 mod member;
 mod partition;
+mod reading;
 mod state;
 mod transaction;
 

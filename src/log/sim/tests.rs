@@ -395,6 +395,37 @@ fn a_closed_input_ends_once_per_assignment_when_all_of_it_was_read() {
 }
 
 #[test]
+fn a_partition_is_withheld_until_there_is_a_new_handle() {
+    let broker = broker();
+    broker.append(at(IN, 1), SimRecord::new(1, b"k", b"other")).unwrap();
+    let mut a = start(&broker, "a");
+    assigned(&mut a);
+    a.assign(&[(at(IN, 0), 0), (at(IN, 1), 0)]).unwrap();
+    broker.set_hook(Box::new(|_| Fault::Withhold));
+    assert!(matches!(poll(&mut a), Polled::Drained { at: TopicPartition { partition: 0, .. }, .. }));
+    broker.append(at(IN, 0), SimRecord::new(1, b"k", b"withheld")).unwrap();
+    for from in [0, 1] {
+        // Being assigned again does not help.
+        a.assign(&[(at(IN, 0), 0), (at(IN, 1), from)]).unwrap();
+        for _ in 0..20 {
+            match poll(&mut a) {
+                Polled::Records(batch) => assert_eq!(batch.place(0).0.partition, 1),
+                Polled::Drained { at, .. } => assert_eq!(at.partition, 1),
+                _ => {}
+            }
+        }
+    }
+    assert!(broker.counts().withheld > 0);
+    // Other readers see it.
+    assert_eq!(a.read_range(at(IN, 0), 0, 1).unwrap().batch.len(), 1);
+    broker.clear_hook();
+    let mut b = start(&broker, "a");
+    assigned(&mut b);
+    b.assign(&[(at(IN, 0), 0)]).unwrap();
+    assert!(matches!(poll(&mut b), Polled::Records(batch) if batch.len() == 1));
+}
+
+#[test]
 fn a_hook_may_call_the_broker_between_any_two_calls() {
     let broker = broker();
     let inside = broker.clone();

@@ -19,6 +19,8 @@ pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
 /// `EndTxn`.
 pub const END_TXN: i16 = 26;
+/// `TxnOffsetCommit`.
+pub const TXN_OFFSET_COMMIT: i16 = 28;
 
 /// The head of a request.
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub enum Fault {
     Lost,
     /// The connection is lost once the broker has answered.
     Unanswered,
+    /// The broker never gets it and nobody says so: the connection stays.
+    Swallowed,
     /// The broker gets it twice, the client one answer.
     Twice,
     /// The broker never gets it; the client is told that it is done. Only for version 0 of
@@ -223,6 +227,7 @@ impl Link {
                 Passed::Late
             }
             Fault::Lost => Passed::End,
+            Fault::Swallowed => Passed::On,
             Fault::Unanswered => {
                 self.answers.last.lock().unwrap().push(request.correlation);
                 self.send(frame)

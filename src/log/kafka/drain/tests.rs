@@ -65,7 +65,7 @@ fn fill(options: &KafkaOptions) {
     producer.flush(LONG).unwrap();
 }
 
-fn queue(options: &KafkaOptions, most: usize) -> (Arc<Closing<Base>>, BatchQueue) {
+fn queue(options: &KafkaOptions, most: usize) -> (Arc<Closing<BaseConsumer<Base>>>, BatchQueue) {
     let book = Book::new(Facts::new(options), Scrub::new(&options.security));
     let consumer = settings::reader(options).create_with_context(Base::new(Arc::new(book), None, "test"));
     let consumer = Arc::new(Closing::new(consumer.unwrap(), &Arc::default()));
@@ -139,6 +139,10 @@ fn assert_record(batch: &KafkaBatch, index: usize) {
         }
     }
     assert_eq!(batch.has_headers(index), record.offset == 0);
+    // Three headers: their names and values twice, and their places.
+    let headers = if record.offset == 0 { 3 * HEADER_BYTES + 2 * "hfirstnonehlast".len() } else { 0 };
+    let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    assert_eq!(batch.weight(index), MESSAGE_BYTES + bytes + headers);
 }
 
 #[test]

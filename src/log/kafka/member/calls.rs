@@ -48,6 +48,7 @@ impl Log for KafkaLog {
         let _watched = self.cluster.guard("polling the group");
         let mut now = clock::monotonic();
         let deadline = now + wait;
+        self.rest_reader(now);
         loop {
             self.serve()?;
             if let Some(happening) = self.consumer.context().next() {
@@ -173,12 +174,8 @@ impl Log for KafkaLog {
     ) -> Result<ReadRange<KafkaBatch>, LogError> {
         self.ready()?;
         self.place(at)?;
-        if self.reader.is_none() {
-            self.reader = Some(self.new_reader()?);
-        }
-        let Some(reader) = &mut self.reader else { return Err(misuse("there is no reader")) };
         let _watched = self.cluster.guard("reading a range");
-        match reader.read(at, from, max_bytes, RANGE_WAIT) {
+        match self.reader()?.read(at, from, max_bytes, RANGE_WAIT) {
             Ok(range) => Ok(range),
             Err(RangeError::OutOfRange { offset }) => Err(self.out_of_range(at, offset)),
             Err(RangeError::Failed { code, .. }) => {
@@ -253,12 +250,8 @@ impl Log for KafkaLog {
         self.ready()?;
         let (name, partition) = self.place(at)?;
         let name = name.to_owned();
-        if self.reader.is_none() {
-            self.reader = Some(self.new_reader()?);
-        }
-        let Some(reader) = &self.reader else { return Err(misuse("there is no reader")) };
         let _watched = self.cluster.guard("the end of what is committed");
-        let answer = reader.consumer().fetch_watermarks(&name, partition, SETTLED_WAIT);
+        let answer = self.reader()?.consumer().fetch_watermarks(&name, partition, SETTLED_WAIT);
         let (_, end) =
             answer.map_err(|error| of_call(&self.cluster, "the end of what is committed", &error))?;
         Offset::try_from(end)
