@@ -25,10 +25,15 @@ const MAX_CAUSES: usize = 8;
 /// Coverage from which a score counts as fully backed, basis points.
 const FULL_COVERAGE_BP: u16 = 8_000;
 
+/// Bytes of an id that are kept with the account itself.
+const ID_START: usize = 24;
+
 /// One account in memory.
 #[derive(Debug)]
 pub(super) struct Account {
     pub id: Box<str>,
+    /// How the id begins, beside all else: most are not longer.
+    pub id_start: [u8; ID_START],
     pub jitter_ms: i64,
     pub facts: Facts,
     pub decisions: Decisions,
@@ -67,9 +72,12 @@ impl std::fmt::Display for Noted {
 
 impl Account {
     pub(super) fn new(id: Box<str>) -> Self {
+        let mut id_start = [0; ID_START];
+        id_start.iter_mut().zip(id.bytes()).for_each(|(to, byte)| *to = byte);
         Account {
             jitter_ms: super::account::day_turn_jitter_ms(&id),
             id,
+            id_start,
             facts: Facts::default(),
             decisions: Decisions::default(),
             points: Points::default(),
@@ -81,6 +89,22 @@ impl Account {
             rules_until: [UNFORESEEN; RULE_COUNT],
             due: Due::default(),
         }
+    }
+
+    /// Whether this is its id, without going where the id is if it is a short one.
+    pub(super) fn is_called(&self, id: &str) -> bool {
+        let same_length = self.id.len() == id.len();
+        same_length
+            && self.id_start.get(..id.len()).map_or_else(|| *self.id == *id, |start| start == id.as_bytes())
+    }
+
+    /// Reads a little of all parts of it that every deadline reads.
+    pub(super) fn glance(&self) -> i64 {
+        let day = self.derived_for.0 ^ self.rules_until[0].0 ^ self.rules_until[RULE_COUNT - 1].0;
+        let told = self.decisions.published.as_ref().map_or(0, |told| told.coverage_bp);
+        let lengths = self.facts.tickets.len() ^ self.facts.invoices.len() ^ self.facts.contracts.len();
+        let risks = self.decisions.risks.len() ^ self.causes.len() ^ usize::from(told);
+        i64::from(day) ^ self.jitter_ms ^ self.told_wall_ms ^ (lengths ^ risks) as i64
     }
 
     /// About how many bytes of memory it takes.

@@ -57,6 +57,11 @@ impl DeadlineQueue {
         }
     }
 
+    /// Slots of about the next so many.
+    pub(super) fn upcoming(&self, n: usize) -> impl Iterator<Item = u32> + Clone {
+        self.near.iter().rev().take(n).map(|deadline| deadline.slot)
+    }
+
     pub(super) fn pop_through(&mut self, to_ms: i64) -> Option<Deadline> {
         let earliest = self.peek().filter(|earliest| earliest.at_ms <= to_ms)?;
         if self.near.last() == Some(&earliest) {

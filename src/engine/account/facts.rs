@@ -422,6 +422,19 @@ impl Facts {
             .map(|(n, _)| n)
     }
 
+    /// Reads a little of what counting an event reads first.
+    pub(in crate::engine) fn glance(&self) -> u64 {
+        let filter = self.filters.first().map_or(0, |entry| u64::from(entry.kind));
+        let day = self.logins.newest().unwrap_or_default();
+        filter ^ u64::from(self.logins.on(day)) ^ self.people.len() as u64 ^ self.usage.len() as u64
+    }
+
+    /// Reads a little of what lies behind that.
+    pub(in crate::engine) fn glance_further(&self) -> u64 {
+        let remembered = self.filters.first().map_or(0, |entry| entry.filter.glance());
+        remembered ^ self.people.glance()
+    }
+
     /// About how many bytes of memory they have taken beside their own.
     pub fn bytes(&self) -> usize {
         let uses = |entry: &FeatureUse| entry.feature.len() + entry.uses.bytes();

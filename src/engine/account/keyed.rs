@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::collections::{VecDeque, vec_deque};
 
 /// About what the key of an entity and the id of the event that wrote it take.
 const BYTES_OF_IDS: usize = 80;
@@ -41,14 +42,16 @@ pub struct Entry<K, T> {
 /// Entities, sorted by key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyed<K, T> {
-    entries: Vec<Entry<K, T>>,
+    /// A double-ended queue, because past the limit the oldest goes when a new one comes: mostly the first
+    /// when the last.
+    entries: VecDeque<Entry<K, T>>,
     /// Writes at or before this (time, key) are forgotten for ever.
     forgotten: Option<(i64, K)>,
 }
 
 impl<K, T> Default for Keyed<K, T> {
     fn default() -> Self {
-        Keyed { entries: Vec::new(), forgotten: None }
+        Keyed { entries: VecDeque::new(), forgotten: None }
     }
 }
 
@@ -95,7 +98,7 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
         Q: Ord + ?Sized,
         K: std::borrow::Borrow<Q>,
     {
-        let Some(last) = self.entries.last() else { return Err(0) };
+        let Some(last) = self.entries.back() else { return Err(0) };
         match key.cmp(last.key.borrow()) {
             Ordering::Greater => Err(self.entries.len()),
             Ordering::Equal => Ok(self.entries.len() - 1),
@@ -107,7 +110,7 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
         while self.entries.len() > limit {
             let written = self.entries.iter().map(Entry::last_written).enumerate();
             let Some((index, _)) = written.min_by(|a, b| a.1.cmp(&b.1)) else { return };
-            let gone = self.entries.remove(index);
+            let Some(gone) = self.entries.remove(index) else { return };
             let mark_ms = gone.last_written().0;
             for entry in self.entries.iter_mut().filter(|entry| !entry.newer.is_empty()) {
                 entry.forget_through(mark_ms, &gone.key);
@@ -117,7 +120,7 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
     }
 
     /// All entities, by key.
-    pub fn iter(&self) -> std::slice::Iter<'_, Entry<K, T>> {
+    pub fn iter(&self) -> vec_deque::Iter<'_, Entry<K, T>> {
         self.entries.iter()
     }
 

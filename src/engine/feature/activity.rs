@@ -131,7 +131,17 @@ pub(super) fn days_since_active(view: &View<'_>) -> Option<i64> {
     Some(view.today().since(last).max(0).into())
 }
 
+/// Whether the earlier window of a comparison has fewer active days than this, which is known without
+/// summing anything.
+pub fn compares_fewer_days(view: &View<'_>, min_days: u32) -> bool {
+    let middle = view.today().minus(1 + contrast_days());
+    view.facts.active_days(middle.minus(contrast_days()), middle) < min_days
+}
+
 pub(super) fn trend_28d(view: &View<'_>) -> Option<i64> {
+    if compares_fewer_days(view, MIN_BASELINE_DAYS) {
+        return None;
+    }
     let comparison = comparison(view)?;
     if !comparison.has_baseline(MIN_BASELINE, MIN_BASELINE_DAYS) {
         return None;
@@ -231,7 +241,7 @@ pub(super) fn silence_on(view: &View<'_>) -> Forecast {
 pub fn baseline_until(view: &View<'_>, min_count: u64, min_days: u32) -> Day {
     let after = view.tomorrow().minus(2 * contrast_days() + 2);
     let enough = (ahead(view) || view.facts.active_mask(after, view.today()).count_ones() >= min_days)
-        && view.facts.activity(after, Day(i32::MAX)) >= min_count;
+        && *view.tally.to_compare.get_or_init(|| view.facts.activity(after, Day(i32::MAX))) >= min_count;
     if enough { view.tomorrow() } else { NEVER }
 }
 

@@ -15,7 +15,10 @@ mod people;
 mod support;
 mod view;
 
-pub use activity::{COMPARED_AHEAD_DAYS, Comparison, baseline_until, comparison, contrast_days, last_seen};
+pub use activity::{
+    COMPARED_AHEAD_DAYS, Comparison, baseline_until, compares_fewer_days, comparison, contrast_days,
+    last_seen,
+};
 pub use commercial::{annual_minor, contract_until, oldest_due_ms, overdue, renewal};
 pub use forecast::{Forecast, NEVER};
 pub use people::{answers_until, champion_gap, detractors, nps_answers};

@@ -25,6 +25,8 @@ pub struct Tally {
     /// When the first of the unpaid invoices was or is due.
     pub(super) oldest_due_ms: OnceCell<Option<i64>>,
     pub(super) comparison: OnceCell<Option<Comparison>>,
+    /// Logins and uses that are to pass through the earlier window of a comparison.
+    pub(super) to_compare: OnceCell<u64>,
     /// Index of the contract in force.
     contract: OnceCell<Option<usize>>,
 }

@@ -5,7 +5,7 @@
 //! How a line goes on is asked at the end of a day's evaluation ([`Scorer::foresee`]), not at each
 //! event: an event marks what it may have changed, and the next turn of the day looks at that.
 
-use super::{Cap, Card, Scorer};
+use super::{Cap, Card, CardLine, Ramp, Scorer};
 use crate::engine::feature::{FeatureId, Forecast, NEVER, Touch, View};
 use crate::engine::time::Day;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ const ABSENT: i16 = -1;
 pub(in crate::engine) const UNFORESEEN: Day = Day(i32::MIN);
 
 /// Points per line of the chosen card.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Points {
     /// Which card of the configuration.
     pub card: u8,
@@ -39,6 +39,12 @@ struct Held {
     /// The first day on which the feature may appear or go.
     #[serde(skip, default = "unforeseen")]
     present_until: Day,
+}
+
+impl Default for Points {
+    fn default() -> Self {
+        Points { card: 0, lines: Box::default(), cap: None, cap_until: UNFORESEEN }
+    }
 }
 
 fn unforeseen() -> Day {
@@ -82,18 +88,30 @@ impl Points {
 /// What can change the lines of a card.
 #[derive(Debug)]
 pub(super) struct Touched {
-    lines: Box<[(FeatureId, Touch)]>,
+    lines: Box<[TouchedLine]>,
     caps: Touch,
     /// Any of it, or how it goes on.
     any: Touch,
 }
 
+#[derive(Debug)]
+struct TouchedLine {
+    feature: FeatureId,
+    by: Touch,
+    ramp: Ramp,
+}
+
 impl Touched {
     pub(super) fn new(card: &Card) -> Touched {
         let by = |feature: FeatureId| feature.def().touched_by;
-        let lines = card.lines().map(|line| (line.feature, by(line.feature))).collect::<Box<[_]>>();
+        let line = |line: &CardLine| TouchedLine {
+            feature: line.feature,
+            by: by(line.feature),
+            ramp: line.ramp.clone(),
+        };
+        let lines = card.lines().map(line).collect::<Box<[_]>>();
         let caps = card.caps.iter().fold(Touch::default(), |touch, cap| touch.or(by(cap.feature)));
-        let any = lines.iter().fold(caps, |touch, line| touch.or(line.1)).foreseen();
+        let any = lines.iter().fold(caps, |touch, line| touch.or(line.by)).foreseen();
         Touched { lines, caps, any }
     }
 }
@@ -118,9 +136,9 @@ impl Scorer {
         }
         let (others, passed) = (touch.without(Touch::TIME), touch.meets(Touch::TIME));
         let mut changed = all;
-        for ((held, line), &(feature, by)) in points.lines.iter_mut().zip(card.lines()).zip(&touched.lines) {
+        for (held, TouchedLine { feature, by, ramp }) in points.lines.iter_mut().zip(&touched.lines) {
             if all || by.meets(others) || (passed && held.until <= view.today()) {
-                let now = feature.value(view).map_or(ABSENT, |value| line.ramp.points(value));
+                let now = feature.value(view).map_or(ABSENT, |value| ramp.points(value));
                 changed |= now != held.points;
                 *held = Held { points: now, ..Held::NEW };
             } else if by.foreseen().meets(others) {

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Shards do not know each other, so each has the share of its partition.
 const UNPACKED_BYTES: usize = 512 << 20;
 /// Where the packed ones alone take more than that, open ones may take this for each account there is.
-const OPEN_BYTES_EACH: usize = 192;
+const OPEN_BYTES_EACH: usize = 96;
 /// An open account grows with its events; so often one that is opened is weighed again.
 const WEIGHED_EVERY: u32 = 64;
 /// From this many bytes on it is worth the time to compress.
@@ -43,18 +43,18 @@ pub(super) struct Slot {
     weight: u32,
     /// What it adds to the shard's numbers.
     counted: Counted,
-    form: Form,
+    pub(super) form: Form,
 }
 
 #[derive(Debug)]
-enum Form {
+pub(super) enum Form {
     Open(Box<Account>),
     Packed(Packed),
 }
 
 /// The id, then, compressed or not, the rest of what pages have, then what was derived from it.
 #[derive(Debug)]
-struct Packed {
+pub(super) struct Packed {
     bytes: Box<[u8]>,
     /// Length without compression, of what pages have and of all.
     stored: u32,
@@ -82,8 +82,8 @@ struct Derived {
 /// The accounts, by slot number, and where each is found by its id.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    slots: Vec<Slot>,
-    index: HashTable<u32>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) index: HashTable<u32>,
     /// The open ones, the next to be packed first.
     open: VecDeque<u32>,
     /// What the open and the packed ones weigh.
@@ -129,7 +129,7 @@ impl Accounts {
 
     pub(super) fn find(&self, account: &str) -> Option<u32> {
         let hash = xxh3_64(account.as_bytes());
-        let is_it = |slot: &Slot| slot.hash == hash && slot.id() == account;
+        let is_it = |slot: &Slot| slot.hash == hash && slot.is_called(account);
         self.index.find(hash, |&slot| is_it(&self.slots[slot as usize])).copied()
     }
 
@@ -258,6 +258,13 @@ impl Accounts {
 }
 
 impl Slot {
+    fn is_called(&self, id: &str) -> bool {
+        match &self.form {
+            Form::Open(account) => account.is_called(id),
+            Form::Packed(packed) => packed.id().0 == id,
+        }
+    }
+
     pub(super) fn id(&self) -> &str {
         match &self.form {
             Form::Open(account) => &account.id,

@@ -6,6 +6,7 @@
 //! What recovery needs (pages, journal) is in `checkpoint.rs`.
 
 mod accounts;
+mod approach;
 mod checkpoint;
 mod stats;
 
@@ -143,6 +144,16 @@ impl Shard {
     /// How many accounts.
     pub fn accounts(&self) -> usize {
         self.accounts.len()
+    }
+
+    /// Accounts that it is worth to approach at once.
+    pub const APPROACHED: usize = 16;
+
+    /// Looks at the accounts of the next few events, before the first of them is applied: most of them
+    /// lie in memory that is far away, which is fetched side by side then, not one after the other.
+    /// Nothing changes but how long applying them takes.
+    pub fn approach<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) {
+        self.accounts.approach_for_events(ids);
     }
 
     fn find_or_create(&mut self, account: &str, most: usize) -> Option<u32> {
@@ -294,11 +305,17 @@ impl Shard {
             return clock_ms;
         }
         let mut handled_ms = clock_ms;
+        let mut approached = 0_usize;
         while let Some(next) = self.queue.peek().filter(|next| next.at_ms <= to_ms) {
             if next.at_ms > handled_ms && self.pending_effects() >= max_effects {
                 self.clock_ms = Some(handled_ms);
                 return handled_ms;
             }
+            if approached == 0 {
+                self.accounts.approach_for_deadlines(self.queue.upcoming(Self::APPROACHED));
+                approached = Self::APPROACHED;
+            }
+            approached -= 1;
             self.queue.pop_through(to_ms);
             if self.accounts.slot(next.slot).armed_ms == next.at_ms {
                 handled_ms = next.at_ms;

@@ -24,7 +24,7 @@ pub enum Admission {
 const MOST_BUCKETS: usize = 2 * BUCKETS_PER_HORIZON as usize;
 
 /// Fingerprints of recent events.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Filter {
     newest_ms: i64,
@@ -116,6 +116,11 @@ impl Filter {
         (0..MOST_BUCKETS).map(bucket).filter(|bucket| !bucket.fingerprints.is_empty())
     }
 
+    /// Reads a little of what the next event is compared with.
+    pub(in crate::engine) fn glance(&self) -> u64 {
+        self.fingerprints.last().copied().unwrap_or_default()
+    }
+
     /// Bytes of memory it has taken beside its own.
     pub fn bytes(&self) -> usize {
         self.fingerprints.capacity() * size_of::<u64>()
@@ -128,7 +133,7 @@ impl Filter {
 }
 
 /// A bucket as it is stored.
-#[derive(PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Bucket<'a> {
     number: i64,
     fingerprints: &'a [u64],
@@ -143,6 +148,13 @@ impl PartialEq for Filter {
 }
 
 impl Eq for Filter {}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let buckets: Vec<Bucket<'_>> = self.buckets().collect();
+        write!(f, "Filter {:?}", (self.newest_ms, self.forgotten_before_ms, buckets))
+    }
+}
 
 /// Written as the buckets that something is in, ascending by number.
 impl Serialize for Filter {
