@@ -1,5 +1,6 @@
 //! Decoding an event allocates nothing, in either encoding, plain or framed or with headers. The
-//! exceptions are said: escaped text in JSON, lists of features, base64.
+//! exceptions are said: escaped text in JSON, lists of features, base64. Nor does a login or a use that
+//! finds what it counts in already there, but for what remembers it, which grows by doubling.
 //!
 //! Its own test target, because a counting allocator counts for the whole process.
 
@@ -9,8 +10,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use accountpulse::engine::event::{Encoding, Headers, Intake, NoHeaders, PersonKey, RawRecord, pb};
+use accountpulse::engine::event::{
+    Encoding, Headers, Intake, NoHeaders, PersonKey, RawRecord, decode_json, pb,
+};
 use accountpulse::engine::partition::partition_of;
+use accountpulse::engine::{Input, Shard, ShardId};
 use prost::Message;
 
 struct Counting;
@@ -119,6 +123,35 @@ fn nothing_is_allocated() {
         ("ce_time", "2026-01-05T10:00:00Z"),
     ]);
     assert_eq!(allocations(br#"{"user_id":"ann"}"#, &cloud), 0);
+}
+
+#[test]
+fn an_event_that_only_counts_allocates_nothing() {
+    let mut shard = Shard::new(Default::default(), ShardId { partition: 0, partitions: 1 });
+    let json = |n: usize| {
+        let body = match n % 5 {
+            0 => format!(r#""usage":{{"user_id":"u{}","feature":"f{}"}}"#, n % 40, n % 3),
+            _ => format!(r#""login":{{"user_id":"u{}"}}"#, n % 40),
+        };
+        let time = format!("2026-01-05T10:{:02}:{:02}Z", n / 60 % 60, n % 60);
+        format!(r#"{{"id":"e{n}","account_id":"acme","occurred_at":"{time}",{body}}}"#)
+    };
+    let key = PersonKey::new([7; 16]);
+    let mut allocated = 0;
+    for n in 0..3_000 {
+        let json = json(n);
+        let event = decode_json(json.as_bytes(), &key).unwrap();
+        let before = ALLOCATIONS.with(Cell::get);
+        shard.apply(Input(0), &event).unwrap();
+        if n >= 1_000 {
+            allocated += ALLOCATIONS.with(Cell::get) - before;
+        }
+        if n == 100 {
+            shard.advance(event.occurred_at_ms, usize::MAX);
+        }
+    }
+    // Two filters remember up to three times as many events as at first.
+    assert!(allocated <= 4, "{allocated} allocations");
 }
 
 fn allocations_are_counted() -> bool {

@@ -114,10 +114,17 @@ pub fn replay(corpus: &Corpus, encoding: Encoding, shard: &mut Shard) -> Replaye
     let (key, mut records) = (key(), corpus.records().peekable());
     while records.peek().is_some() {
         let (meter, mut newest_ms) = (Meter::start(), i64::MIN);
-        for record in records.by_ref().take(BATCH_EVENTS) {
-            let event = decode(record, encoding, &key);
-            apply(shard, &event);
-            newest_ms = event.occurred_at_ms;
+        let mut batch = records.by_ref().take(BATCH_EVENTS).peekable();
+        let mut events = Vec::with_capacity(Shard::APPROACHED);
+        while batch.peek().is_some() {
+            let next = batch.by_ref().take(Shard::APPROACHED);
+            events.extend(next.map(|record| decode(record, encoding, &key)));
+            // A worker does so by the keys of the records.
+            shard.approach(events.iter().map(|event| event.account.as_bytes()));
+            for event in events.drain(..) {
+                apply(shard, &event);
+                newest_ms = event.occurred_at_ms;
+            }
         }
         replayed.events.add(meter.stop());
         let meter = Meter::start();

@@ -2,17 +2,20 @@
 //! risks that read what changed, and note what is to be told. Time comes from the shard.
 
 use super::account::{
-    Close, Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, currency, encode_header,
+    Close, Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, RiskState, currency,
+    encode_header,
 };
 use super::config::EngineConfig;
 use super::event::{Body, Event};
 use super::feature::{COMPARED_AHEAD_DAYS, FeatureId, ScoreNow, Tally, Touch, View, annual_minor};
+use super::judge::Ruling;
+use super::quiet::Due;
 use super::record::{
     Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord, Word,
 };
-use super::risk::{self, Hindsight, Instant, Transition, risk_id};
-use super::rule::{Condition, RuleDef, RuleId, by_id, numbered};
-use super::score::{CoverageClass, Line, Points, Score, Scorer, line_number, next_band, whole_points};
+use super::risk::{Instant, Transition, risk_id};
+use super::rule::{RULE_COUNT, RuleDef, by_id, numbered};
+use super::score::{CoverageClass, Line, Points, Score, Scorer, UNFORESEEN, line_number, whole_points};
 use super::time::{Calendar, Day};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -22,10 +25,15 @@ const MAX_CAUSES: usize = 8;
 /// Coverage from which a score counts as fully backed, basis points.
 const FULL_COVERAGE_BP: u16 = 8_000;
 
+/// Bytes of an id that are kept with the account itself.
+const ID_START: usize = 24;
+
 /// One account in memory.
 #[derive(Debug)]
 pub(super) struct Account {
     pub id: Box<str>,
+    /// How the id begins, beside all else: most are not longer.
+    pub id_start: [u8; ID_START],
     pub jitter_ms: i64,
     pub facts: Facts,
     pub decisions: Decisions,
@@ -40,6 +48,10 @@ pub(super) struct Account {
     pub changed: bool,
     /// Wall time of the last publication.
     pub told_wall_ms: i64,
+    /// Derived: the first day on which time may change what each rule does, as far as it was asked.
+    pub rules_until: [Day; RULE_COUNT],
+    /// Derived: what is due at instants of its own.
+    pub due: Due,
 }
 
 /// What moved a score: an event, or time at an instant.
@@ -59,10 +71,13 @@ impl std::fmt::Display for Noted {
 }
 
 impl Account {
-    pub(super) fn new(id: &str) -> Self {
+    pub(super) fn new(id: Box<str>) -> Self {
+        let mut id_start = [0; ID_START];
+        id_start.iter_mut().zip(id.bytes()).for_each(|(to, byte)| *to = byte);
         Account {
-            id: id.into(),
-            jitter_ms: super::account::day_turn_jitter_ms(id),
+            jitter_ms: super::account::day_turn_jitter_ms(&id),
+            id,
+            id_start,
             facts: Facts::default(),
             decisions: Decisions::default(),
             points: Points::default(),
@@ -71,7 +86,36 @@ impl Account {
             causes: Vec::new(),
             changed: false,
             told_wall_ms: i64::MIN,
+            rules_until: [UNFORESEEN; RULE_COUNT],
+            due: Due::default(),
         }
+    }
+
+    /// Whether this is its id, without going where the id is if it is a short one.
+    pub(super) fn is_called(&self, id: &str) -> bool {
+        let same_length = self.id.len() == id.len();
+        same_length
+            && self.id_start.get(..id.len()).map_or_else(|| *self.id == *id, |start| start == id.as_bytes())
+    }
+
+    /// Reads a little of all parts of it that every deadline reads.
+    pub(super) fn glance(&self) -> i64 {
+        let day = self.derived_for.0 ^ self.rules_until[0].0 ^ self.rules_until[RULE_COUNT - 1].0;
+        let told = self.decisions.published.as_ref().map_or(0, |told| told.coverage_bp);
+        let lengths = self.facts.tickets.len() ^ self.facts.invoices.len() ^ self.facts.contracts.len();
+        let risks = self.decisions.risks.len() ^ self.causes.len() ^ usize::from(told);
+        i64::from(day) ^ self.jitter_ms ^ self.told_wall_ms ^ (lengths ^ risks) as i64
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let Decisions { risks, published, .. } = &self.decisions;
+        let told = published.as_ref().map_or(0, |told| told.lines.capacity() * size_of::<PublishedLine>());
+        let risks = risks.capacity() * size_of::<RiskState>();
+        let causes = self.causes.capacity() * 2 * size_of::<Noted>();
+        let history = self.decisions.history.bytes();
+        let decided = told + risks + history;
+        size_of::<Account>() + self.id.len() + self.facts.bytes() + self.points.bytes() + decided + causes
     }
 
     pub(super) fn today(&self, calendar: Calendar, at_ms: i64) -> Day {
@@ -120,6 +164,8 @@ pub(super) struct Evaluator {
     pub version: String,
     pub calendar: Calendar,
     pub scorer: Scorer,
+    /// In the order of the rules.
+    pub rulings: Box<[Ruling]>,
 }
 
 /// The event an evaluation answers to. What it moves happens at its time, not at the clock,
@@ -128,14 +174,6 @@ pub(super) struct Evaluator {
 pub(super) struct Cause<'a> {
     pub id: &'a str,
     pub at_ms: i64,
-}
-
-/// From where one evaluation looks at an account.
-#[derive(Clone, Copy, Debug)]
-struct Look<'a> {
-    at_ms: i64,
-    cause: Option<Cause<'a>>,
-    tally: &'a Tally,
 }
 
 /// What one evaluation did.
@@ -155,6 +193,7 @@ impl Evaluator {
             version: config.version(),
             calendar: config.calendar(),
             scorer: Scorer::new(config.scoring.clone()),
+            rulings: numbered().map(|numbered| Ruling::new(numbered, &config.rules)).collect(),
             config,
         }
     }
@@ -171,14 +210,16 @@ impl Evaluator {
         }
     }
 
-    fn refresh_with(&mut self, account: &mut Account, at_ms: i64, touch: Touch, tally: &Tally) {
+    pub(super) fn refresh_with(&mut self, account: &mut Account, at_ms: i64, touch: Touch, tally: &Tally) {
         let today = account.today(self.calendar, at_ms);
         let passed = account.derived_for != today;
         let touch = if passed { touch.or(Touch::TIME) } else { touch };
         account.derived_for = today;
         let mut points = std::mem::take(&mut account.points);
-        self.scorer.refresh(&mut points, &account.view(self.calendar, at_ms, tally), touch);
-        account.score = self.scorer.score(&points);
+        let moved = self.scorer.refresh(&mut points, &account.view(self.calendar, at_ms, tally), touch);
+        if moved || touch.meets(Touch::MASTER) {
+            account.score = self.scorer.score(&points);
+        }
         account.points = points;
     }
 
@@ -188,86 +229,15 @@ impl Evaluator {
         if self.calendar.start_of(today) + account.jitter_ms != at_ms {
             return false;
         }
-        account.decisions.history.close(today.minus(1), closing_value(account))
+        let (before, now) = (account.decisions.history.last_close(), closing_value(account));
+        let is_news = account.decisions.history.close(today.minus(1), now);
+        if before != account.decisions.history.last_close() {
+            self.reconsider(account, Touch::SCORE);
+        }
+        is_news
     }
 
-    /// Evaluates what `touch` can have changed, at an instant. `cause` names the event.
-    pub(super) fn evaluate(
-        &mut self,
-        account: &mut Account,
-        at_ms: i64,
-        touch: Touch,
-        cause: Option<Cause<'_>>,
-    ) -> Evaluated {
-        let before = account.score;
-        let tally = &Tally::default();
-        self.refresh_with(account, at_ms, touch, tally);
-        let look = Look { at_ms, cause, tally };
-        let band = next_band(&self.config.scoring.bands, account.decisions.band, account.score.hundredths);
-        let mut touch = touch;
-        let mut done = Evaluated { decided: band != account.decisions.band, ..Evaluated::default() };
-        account.decisions.band = band;
-        if done.decided || before != account.score {
-            touch = touch.or(Touch::SCORE);
-            note_cause(account, cause.map(|c| c.id), at_ms);
-        }
-        for (rule, id) in numbered() {
-            if rule.reads.meets(touch) && self.move_risk(account, (rule, id), look, &mut done) {
-                touch = touch.or(Touch::RISKS);
-            }
-        }
-        done.due = self.is_due(account);
-        done
-    }
-
-    /// Moves one risk; returns whether its state changed.
-    fn move_risk(
-        &self,
-        account: &mut Account,
-        (rule, id): (&'static RuleDef, RuleId),
-        look: Look<'_>,
-        done: &mut Evaluated,
-    ) -> bool {
-        let Look { at_ms, cause, tally } = look;
-        let rules = &self.config.rules;
-        let (enabled, timing) = (rule.settings)(rules);
-        let state = account.decisions.risk(id);
-        let view = account.view(self.calendar, at_ms, tally);
-        if !enabled && state.is_none_or(|state| state.phase == Phase::Resolved) {
-            return false;
-        }
-        let condition = if enabled { (rule.condition)(&view, rules) } else { Condition::Clear };
-        if state.is_none() && !matches!(condition, Condition::Met { .. }) {
-            return false;
-        }
-        let hindsight = |fired: Instant| {
-            let tally_then = Tally::default();
-            let then = view.back_at(fired.judged_ms, fired.at_ms, &tally_then);
-            if !enabled || !(rule.can_look_back)(&then) {
-                return Hindsight { held: true, evidence: None };
-            }
-            let held = !matches!((rule.condition)(&then, rules), Condition::Clear);
-            Hindsight { held, evidence: Some((rule.evidence)(&then, rules).digest()) }
-        };
-        let told_ms = state.map_or(i64::MIN, |state| state.told_ms);
-        let now_ms = cause.map_or(at_ms, |cause| cause.at_ms.max(at_ms)).max(told_ms);
-        let now = Instant { at_ms: now_ms, judged_ms: at_ms };
-        let moved = risk::advance(rule, state, condition, timing, now, hindsight);
-        if moved.state.as_ref() == state {
-            return false;
-        }
-        match moved.state {
-            Some(state) => account.decisions.set_risk(state),
-            None => account.decisions.remove_risk(id),
-        }
-        done.decided = true;
-        if let Some(transition) = moved.tell {
-            done.told.extend(self.tell(account, rule, transition, now, cause.map(|c| c.id)));
-        }
-        true
-    }
-
-    fn tell(
+    pub(super) fn tell(
         &self,
         account: &Account,
         rule: &'static RuleDef,
@@ -448,7 +418,7 @@ pub(super) fn closing_value(account: &Account) -> Close {
     known.map(|(hundredths, band)| (whole_points(hundredths), band))
 }
 
-fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64) {
+pub(super) fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64) {
     if account.causes.len() == MAX_CAUSES {
         account.causes.remove(0);
     }

@@ -16,6 +16,7 @@ mod config;
 mod evaluate;
 pub mod event;
 pub mod feature;
+mod judge;
 pub mod limits;
 mod page;
 pub mod partition;

@@ -43,6 +43,22 @@ impl Day {
     /// The first day of this day's calendar quarter.
     #[must_use]
     pub fn quarter_start(self) -> Day {
+        let Some((year, month, day_of_year)) = usual_date(self.0.into()) else {
+            return self.any_quarter_start();
+        };
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        // Days from the last first of March to the first day of the quarter.
+        let quarter = match month {
+            1..=2 => 306,
+            3 => -59 - i64::from(is_leap),
+            4..=6 => 31,
+            7..=9 => 122,
+            _ => 214,
+        };
+        self.minus((day_of_year - quarter) as i32)
+    }
+
+    fn any_quarter_start(self) -> Day {
         let Some(date) = self.to_date() else { return self };
         let month = (date.month() - 1) / 3 * 3 + 1;
         Date::new(date.year(), month, 1).map_or(self, Day::from_date)
@@ -85,22 +101,30 @@ pub fn rfc3339(at_ms: i64) -> String {
     })
 }
 
-/// The same for the years that occur, without the machinery for all others: every record that is told
-/// holds several.
-fn usual_rfc3339(at_ms: i64) -> Option<String> {
-    // Days of the four hundred years from 2000-03-01, when the calendar begins to repeat itself, and of
-    // the hundred and four years in them. With March first, a leap day ends its year.
+/// Year and month of a day in the four hundred years from 2000-03-01, when the calendar begins to
+/// repeat itself, and how many days it lies after the last first of March.
+fn usual_date(days: i64) -> Option<(i64, i64, i64)> {
+    // Days before these years, and of them. With March first, a leap day ends its year.
     const ERA_FROM: i64 = 11_017;
     const ERA: i64 = 146_097;
-    let (day, ms) = (at_ms.div_euclid(DAY_MS) - ERA_FROM, at_ms.rem_euclid(DAY_MS));
+    let day = days - ERA_FROM;
     if !(0..ERA).contains(&day) {
         return None;
     }
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day_of_year = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
     let (year, month) = if month < 10 { (2000 + year, month + 3) } else { (2001 + year, month - 9) };
+    Some((year, month, day_of_year))
+}
+
+/// The same for the years that occur, without the machinery for all others: every record that is told
+/// holds several.
+fn usual_rfc3339(at_ms: i64) -> Option<String> {
+    let ms = at_ms.rem_euclid(DAY_MS);
+    let (year, month, day_of_year) = usual_date(at_ms.div_euclid(DAY_MS))?;
+    let months = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * months + 2) / 5 + 1;
     let digit = |value: i64, place: i64| b'0' + (value / place % 10) as u8;
     let pair = |value: i64| [digit(value, 10), digit(value, 1)];
     let mut text = Vec::with_capacity(24);
@@ -201,6 +225,9 @@ mod tests {
         assert_eq!(day(2026, 4, 1).quarter_start(), day(2026, 4, 1));
         assert_eq!(day(2024, 12, 31).quarter_start(), day(2024, 10, 1));
         assert_eq!(day(1970, 1, 1), Day(0));
+        for number in (10_900..170_000).map(Day) {
+            assert_eq!(number.quarter_start(), number.any_quarter_start());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! recognised when it comes up because the account is armed for another instant.
 //!
 //! Nearly every account waits for its day to turn. One heap of them all would miss the cache at each
-//! of its levels, so only the minute that comes next is kept as a heap, and later ones as they came.
+//! of its levels, so only the minute that comes next is sorted, and later ones are kept as they came.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -24,45 +24,60 @@ pub(super) struct Deadline {
 /// Deadlines, earliest first.
 #[derive(Debug, Default)]
 pub(super) struct DeadlineQueue {
-    /// The earliest. Empty only when there are none at all.
-    near: BinaryHeap<Reverse<Deadline>>,
-    /// Everything from this span on is in `far`.
+    /// The span that comes next, the earliest last.
+    near: Vec<Deadline>,
+    /// What came for that span after it was sorted.
+    late: BinaryHeap<Reverse<Deadline>>,
+    /// Everything from this span on is in `far`, and there is nothing there unless there is something
+    /// before.
     near_spans_end: i64,
     /// By span.
-    far: BTreeMap<i64, Vec<Reverse<Deadline>>>,
+    far: BTreeMap<i64, Vec<Deadline>>,
 }
 
 impl DeadlineQueue {
     pub(super) fn push(&mut self, deadline: Deadline) {
         let span = deadline.at_ms.div_euclid(SPAN_MS);
-        if self.near.is_empty() {
+        if self.near.is_empty() && self.late.is_empty() {
             // Then there are no others.
             self.near_spans_end = span + 1;
         }
         if span < self.near_spans_end {
-            self.near.push(Reverse(deadline));
+            self.late.push(Reverse(deadline));
         } else {
-            self.far.entry(span).or_default().push(Reverse(deadline));
+            self.far.entry(span).or_default().push(deadline);
         }
     }
 
     /// The earliest entry, stale ones included.
     pub(super) fn peek(&self) -> Option<Deadline> {
-        self.near.peek().map(|entry| entry.0)
+        match (self.near.last().copied(), self.late.peek().map(|entry| entry.0)) {
+            (Some(near), Some(late)) => Some(near.min(late)),
+            (near, late) => near.or(late),
+        }
+    }
+
+    /// Slots of about the next so many.
+    pub(super) fn upcoming(&self, n: usize) -> impl Iterator<Item = u32> + Clone {
+        self.near.iter().rev().take(n).map(|deadline| deadline.slot)
     }
 
     pub(super) fn pop_through(&mut self, to_ms: i64) -> Option<Deadline> {
-        if self.peek()?.at_ms > to_ms {
-            return None;
+        let earliest = self.peek().filter(|earliest| earliest.at_ms <= to_ms)?;
+        if self.near.last() == Some(&earliest) {
+            self.near.pop();
+        } else {
+            self.late.pop();
         }
-        let earliest = self.near.pop().map(|entry| entry.0);
         if self.near.is_empty()
+            && self.late.is_empty()
             && let Some((span, entries)) = self.far.pop_first()
         {
             self.near_spans_end = span + 1;
-            self.near = BinaryHeap::from(entries);
+            self.near = entries;
+            self.near.sort_unstable_by(|a, b| b.cmp(a));
         }
-        earliest
+        Some(earliest)
     }
 }
 

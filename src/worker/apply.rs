@@ -21,7 +21,7 @@ use super::planted::Break;
 use super::queued::Queued;
 use super::settings::WorkerSettings;
 use crate::engine::event::{Event, Headers, Intake, RawRecord, Refusal};
-use crate::engine::{Input, Verdict};
+use crate::engine::{Input, Shard, Verdict};
 use crate::log::{RecordBatch, RecordRef};
 
 /// What may still be added to the commit by this shard.
@@ -102,6 +102,10 @@ fn merge<'q, B: RecordBatch>(
     loop {
         for (index, head) in heads.iter_mut().enumerate() {
             if matches!(head, Head::Unread) {
+                if taken[index].is_multiple_of(Shard::APPROACHED) {
+                    let next = queues[index].iter().skip(taken[index]).take(Shard::APPROACHED);
+                    owned.shard.approach(next.filter_map(|queued| queued.record().key));
+                }
                 *head = read_head(queues[index].get(taken[index]), index, &owned.lanes[index], context);
             }
         }

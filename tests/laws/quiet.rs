@@ -143,7 +143,7 @@ proptest! {
         let config = config(&mut Choices(choice));
         let one = || Shard::new(config.clone(), ShardId { partition: 0, partitions: 1 });
         let run = |shard| run(shard, &lines, most, Choices(choice));
-        let packing = run(one().with_open_accounts(1));
+        let packing = run(one().with_unpacked_bytes(1));
         let open = run(one());
         prop_assert_eq!(packing.1.stats(), open.1.stats());
         same(packing, open)?;

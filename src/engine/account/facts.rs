@@ -8,7 +8,7 @@ use super::keyed::{Keyed, Merge, Stamp};
 use crate::engine::event::{Body, Currency, Event, Login, Patch, Usage};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
-use crate::engine::window::{Admission, Filter, People, Series};
+use crate::engine::window::{Admission, DAILY_DAYS, Filter, People, Recent, RecentDays, Series};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -92,6 +92,9 @@ pub struct Facts {
     pub newest_ms: Option<i64>,
     /// The first day with a login or a use. Kept apart because counts that old are forgotten.
     pub first_active: Option<Day>,
+    /// The newest days of logins and uses together.
+    #[serde(skip)]
+    recent: Recent,
 }
 
 /// What one event did to the facts.
@@ -216,6 +219,7 @@ impl Facts {
         let day = calendar.day_of(event.occurred_at_ms);
         self.note_active(day);
         self.logins.add(day, 1);
+        self.recent.add(day, true);
         self.people.record(login.user, day, limits.people);
         Verdict::Applied
     }
@@ -246,9 +250,11 @@ impl Facts {
     /// Over the limit the features with the smallest name hashes are tracked: which ones those
     /// are depends only on the set of names ever seen.
     fn count_use(&mut self, feature: &str, day: Day, count: u32, limit: usize) -> bool {
-        let place = self.usage.binary_search_by(|entry| (*entry.feature).cmp(feature));
-        match place {
-            Ok(index) => self.usage[index].uses.add(day, count),
+        match self.feature(feature) {
+            Ok(index) => {
+                self.usage[index].uses.add(day, count);
+                self.recent.add(day, count > 0);
+            }
             Err(index) => {
                 if self.usage_cut.is_some_and(|cut| name_hash(feature) >= cut) {
                     return false;
@@ -256,10 +262,12 @@ impl Facts {
                 let mut uses = Series::default();
                 uses.add(day, count);
                 self.usage.insert(index, FeatureUse { feature: feature.into(), uses });
+                self.recent.add(day, count > 0);
                 if self.usage.len() > limit {
                     let largest = (0..self.usage.len()).max_by_key(|&i| name_hash(&self.usage[i].feature));
                     if let Some(largest) = largest {
                         let gone = self.usage.remove(largest);
+                        self.recent.forget();
                         self.usage_cut = Some(name_hash(&gone.feature));
                         return *gone.feature != *feature;
                     }
@@ -267,6 +275,15 @@ impl Facts {
             }
         }
         true
+    }
+
+    /// The place of a feature, or where it belongs. Lengths lie with the entries and names do not, so
+    /// among a few features looking at the names of equal length is quickest.
+    fn feature(&self, name: &str) -> Result<usize, usize> {
+        const FEW: usize = 8;
+        let is_it = |entry: &FeatureUse| entry.feature.len() == name.len() && *entry.feature == *name;
+        let found = if self.usage.len() > FEW { None } else { self.usage.iter().position(is_it) };
+        found.map_or_else(|| self.usage.binary_search_by(|entry| (*entry.feature).cmp(name)), Ok)
     }
 
     fn merge_master(&mut self, event: &Event<'_>) -> Verdict {
@@ -344,19 +361,33 @@ impl Facts {
 
     /// The same days, a bit each: bit `k` is the day `upto - k`.
     pub fn active_mask(&self, after: Day, upto: Day) -> u64 {
+        self.recent().between(after, upto).unwrap_or_else(|| self.mask_of_all(after, upto))
+    }
+
+    fn mask_of_all(&self, after: Day, upto: Day) -> u64 {
         let days = |series: &Series| series.active_mask(after, upto);
         self.usage.iter().fold(days(&self.logins), |mask, f| mask | days(&f.uses))
     }
 
+    fn recent(&self) -> RecentDays {
+        self.recent.get(|| {
+            let newest = self.usage.iter().map(|f| f.uses.newest()).fold(self.logins.newest(), Option::max);
+            let mask = newest.map_or(0, |newest| self.mask_of_all(newest.minus(64), newest));
+            RecentDays { newest, mask }
+        })
+    }
+
     /// The newest day with a login or a use, the days ahead of the account's own included.
     pub fn newest_activity(&self) -> Option<Day> {
-        self.usage.iter().map(|f| f.uses.newest()).fold(self.logins.newest(), Option::max)
+        self.recent().newest
     }
 
     /// The newest day with a login or a use, not after `upto`.
     pub fn last_active(&self, upto: Day) -> Option<Day> {
-        let used = self.usage.iter().filter_map(|f| f.uses.last_active(upto)).max();
-        self.logins.last_active(upto).max(used)
+        self.recent().last(upto).or_else(|| {
+            let used = self.usage.iter().filter_map(|f| f.uses.last_active(upto)).max();
+            self.logins.last_active(upto).max(used)
+        })
     }
 
     /// Whether features were dropped because of the limit.
@@ -366,7 +397,7 @@ impl Facts {
 
     /// Whether logins and uses of a day and of all after it are kept by day.
     pub fn keeps(&self, day: Day) -> bool {
-        self.logins.keeps(day) && self.usage.iter().all(|f| f.uses.keeps(day))
+        self.newest_activity().is_none_or(|newest| day.0 > newest.0 - DAILY_DAYS)
     }
 
     /// Whether the account had a login or a use on or before a day.
@@ -389,6 +420,36 @@ impl Facts {
         found
             .max_by(|(_, a), (_, b)| (a.value.start_ms, &a.key).cmp(&(b.value.start_ms, &b.key)))
             .map(|(n, _)| n)
+    }
+
+    /// Reads a little of what counting an event reads first.
+    pub(in crate::engine) fn glance(&self) -> u64 {
+        let filter = self.filters.first().map_or(0, |entry| u64::from(entry.kind));
+        let day = self.logins.newest().unwrap_or_default();
+        filter ^ u64::from(self.logins.on(day)) ^ self.people.len() as u64 ^ self.usage.len() as u64
+    }
+
+    /// Reads a little of what lies behind that.
+    pub(in crate::engine) fn glance_further(&self) -> u64 {
+        let remembered = self.filters.first().map_or(0, |entry| entry.filter.glance());
+        remembered ^ self.people.glance()
+    }
+
+    /// About how many bytes of memory they have taken beside their own.
+    pub fn bytes(&self) -> usize {
+        let uses = |entry: &FeatureUse| entry.feature.len() + entry.uses.bytes();
+        self.people.bytes()
+            + self.logins.bytes()
+            + self.usage.capacity() * size_of::<FeatureUse>()
+            + self.usage.iter().map(uses).sum::<usize>()
+            + self.tickets.bytes()
+            + self.invoices.bytes()
+            + self.surveys.bytes()
+            + self.contacts.bytes()
+            + self.contracts.bytes()
+            + self.master.bytes()
+            + self.filters.capacity() * size_of::<KindFilter>()
+            + self.filters.iter().map(|entry| entry.filter.bytes()).sum::<usize>()
     }
 
     /// Whether facts read from disk are well-formed. A page that is not is treated as rotten.

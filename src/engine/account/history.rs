@@ -137,6 +137,11 @@ impl History {
         self.changes[..after].last().and_then(|change| change.close)
     }
 
+    /// Bytes of memory it has taken beside its own.
+    pub fn bytes(&self) -> usize {
+        self.changes.capacity() * size_of::<Change>()
+    }
+
     /// The newest closing value.
     pub fn last_close(&self) -> Close {
         self.changes.last().and_then(|last| last.close)

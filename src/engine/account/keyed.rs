@@ -9,6 +9,11 @@
 //! of writes.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::{VecDeque, vec_deque};
+
+/// About what the key of an entity and the id of the event that wrote it take.
+const BYTES_OF_IDS: usize = 80;
 
 /// The order of writes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,14 +42,16 @@ pub struct Entry<K, T> {
 /// Entities, sorted by key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyed<K, T> {
-    entries: Vec<Entry<K, T>>,
+    /// A double-ended queue, because past the limit the oldest goes when a new one comes: mostly the first
+    /// when the last.
+    entries: VecDeque<Entry<K, T>>,
     /// Writes at or before this (time, key) are forgotten for ever.
     forgotten: Option<(i64, K)>,
 }
 
 impl<K, T> Default for Keyed<K, T> {
     fn default() -> Self {
-        Keyed { entries: Vec::new(), forgotten: None }
+        Keyed { entries: VecDeque::new(), forgotten: None }
     }
 }
 
@@ -68,7 +75,7 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
         Q: Ord + ?Sized,
         K: std::borrow::Borrow<Q> + for<'q> From<&'q Q>,
     {
-        let place = self.entries.binary_search_by(|entry| entry.key.borrow().cmp(key));
+        let place = self.place(key);
         let mark = self.forgotten.as_ref().map(|(mark_ms, mark_key)| (*mark_ms, mark_key.borrow()));
         if mark.is_some_and(|mark| (stamp.at_ms, key) <= mark) {
             // The entity may be here through a newer write; then this one merely came too late.
@@ -84,14 +91,28 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
         }
     }
 
+    /// The place of an entity, or where it belongs. Most writes are of the newest entity, and ids
+    /// mostly rise: the last one is looked at first, since each look at another is far away.
+    fn place<Q>(&self, key: &Q) -> Result<usize, usize>
+    where
+        Q: Ord + ?Sized,
+        K: std::borrow::Borrow<Q>,
+    {
+        let Some(last) = self.entries.back() else { return Err(0) };
+        match key.cmp(last.key.borrow()) {
+            Ordering::Greater => Err(self.entries.len()),
+            Ordering::Equal => Ok(self.entries.len() - 1),
+            Ordering::Less => self.entries.binary_search_by(|entry| entry.key.borrow().cmp(key)),
+        }
+    }
+
     fn forget_above(&mut self, limit: usize) {
         while self.entries.len() > limit {
-            let oldest = (0..self.entries.len())
-                .min_by(|&a, &b| self.entries[a].last_written().cmp(&self.entries[b].last_written()));
-            let Some(index) = oldest else { return };
-            let gone = self.entries.remove(index);
+            let written = self.entries.iter().map(Entry::last_written).enumerate();
+            let Some((index, _)) = written.min_by(|a, b| a.1.cmp(&b.1)) else { return };
+            let Some(gone) = self.entries.remove(index) else { return };
             let mark_ms = gone.last_written().0;
-            for entry in &mut self.entries {
+            for entry in self.entries.iter_mut().filter(|entry| !entry.newer.is_empty()) {
                 entry.forget_through(mark_ms, &gone.key);
             }
             self.forgotten = Some((mark_ms, gone.key));
@@ -99,7 +120,7 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
     }
 
     /// All entities, by key.
-    pub fn iter(&self) -> std::slice::Iter<'_, Entry<K, T>> {
+    pub fn iter(&self) -> vec_deque::Iter<'_, Entry<K, T>> {
         self.entries.iter()
     }
 
@@ -109,8 +130,12 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
         Q: Ord + ?Sized,
         K: std::borrow::Borrow<Q>,
     {
-        let index = self.entries.binary_search_by(|entry| entry.key.borrow().cmp(key)).ok()?;
-        self.entries.get(index)
+        self.entries.get(self.place(key).ok()?)
+    }
+
+    /// About how many bytes of memory it has taken beside its own, ids included.
+    pub fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<K, T>>() + self.entries.len() * BYTES_OF_IDS
     }
 
     /// How many.
@@ -125,7 +150,7 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
 
     /// Whether stored entries are sorted: bytes from disk are not trusted.
     pub fn is_sound(&self) -> bool {
-        self.entries.is_sorted_by(|a, b| a.key < b.key)
+        self.entries.iter().is_sorted_by(|a, b| a.key < b.key)
     }
 }
 
@@ -187,9 +212,9 @@ impl<K: Ord, T: Serialize + PartialEq> Entry<K, T> {
 /// Whether the first write beats the second; `None` when they are the same write.
 fn wins<T: Serialize + PartialEq>(a: (&Stamp, &T), b: (&Stamp, &T)) -> Option<bool> {
     match a.0.cmp(b.0) {
-        std::cmp::Ordering::Equal if a.1 == b.1 => None,
-        std::cmp::Ordering::Equal => Some(encoded(a.1) > encoded(b.1)),
-        order => Some(order == std::cmp::Ordering::Greater),
+        Ordering::Equal if a.1 == b.1 => None,
+        Ordering::Equal => Some(encoded(a.1) > encoded(b.1)),
+        order => Some(order == Ordering::Greater),
     }
 }
 

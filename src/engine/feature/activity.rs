@@ -37,11 +37,12 @@ pub fn comparison(view: &View<'_>) -> Option<Comparison> {
     let end = view.today().minus(1);
     let middle = end.minus(contrast_days());
     let start = middle.minus(contrast_days());
-    view.facts.keeps(start.plus(1)).then(|| Comparison {
+    let compare = || Comparison {
         now: view.facts.activity(middle, end),
         before: view.facts.activity(start, middle),
         days_before: view.facts.active_days(start, middle),
-    })
+    };
+    *view.tally.comparison.get_or_init(|| view.facts.keeps(start.plus(1)).then(compare))
 }
 
 impl Comparison {
@@ -55,8 +56,7 @@ impl Comparison {
         if self.before == 0 {
             return 0;
         }
-        let fallen = u128::from(self.before.saturating_sub(self.now)) * 10_000 / u128::from(self.before);
-        fallen as i64
+        share_bp(self.before.saturating_sub(self.now), self.before)
     }
 
     /// Probability of seeing so little activity if nothing had changed, given how much the earlier
@@ -70,6 +70,14 @@ impl Comparison {
         let on = |day: Day| view.facts.activity_on(day);
         let same_weekday = (0..contrast_days() - 7).map(|k| (on(end.minus(k + 7)), on(end.minus(k))));
         lower_tail(self.now, self.before, week_variance(&weeks, same_weekday))
+    }
+}
+
+/// A part of a whole that is not zero, in basis points.
+fn share_bp(part: u64, whole: u64) -> i64 {
+    match part.checked_mul(10_000) {
+        Some(parts) => i64::try_from(parts / whole).unwrap_or(i64::MAX),
+        None => i64::try_from(u128::from(part) * 10_000 / u128::from(whole)).unwrap_or(i64::MAX),
     }
 }
 
@@ -123,13 +131,22 @@ pub(super) fn days_since_active(view: &View<'_>) -> Option<i64> {
     Some(view.today().since(last).max(0).into())
 }
 
+/// Whether the earlier window of a comparison has fewer active days than this, which is known without
+/// summing anything.
+pub fn compares_fewer_days(view: &View<'_>, min_days: u32) -> bool {
+    let middle = view.today().minus(1 + contrast_days());
+    view.facts.active_days(middle.minus(contrast_days()), middle) < min_days
+}
+
 pub(super) fn trend_28d(view: &View<'_>) -> Option<i64> {
+    if compares_fewer_days(view, MIN_BASELINE_DAYS) {
+        return None;
+    }
     let comparison = comparison(view)?;
     if !comparison.has_baseline(MIN_BASELINE, MIN_BASELINE_DAYS) {
         return None;
     }
-    let ratio = u128::from(comparison.now) * 10_000 / u128::from(comparison.before);
-    Some(i64::try_from(ratio).unwrap_or(i64::MAX))
+    Some(share_bp(comparison.now, comparison.before))
 }
 
 pub(super) fn seat_utilisation(view: &View<'_>) -> Option<i64> {
@@ -223,8 +240,8 @@ pub(super) fn silence_on(view: &View<'_>) -> Forecast {
 /// days that are still to pass through it do.
 pub fn baseline_until(view: &View<'_>, min_count: u64, min_days: u32) -> Day {
     let after = view.tomorrow().minus(2 * contrast_days() + 2);
-    let enough = view.facts.activity(after, Day(i32::MAX)) >= min_count
-        && (ahead(view) || view.facts.active_mask(after, view.today()).count_ones() >= min_days);
+    let enough = (ahead(view) || view.facts.active_mask(after, view.today()).count_ones() >= min_days)
+        && *view.tally.to_compare.get_or_init(|| view.facts.activity(after, Day(i32::MAX))) >= min_count;
     if enough { view.tomorrow() } else { NEVER }
 }
 

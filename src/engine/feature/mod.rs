@@ -15,11 +15,16 @@ mod people;
 mod support;
 mod view;
 
-pub use activity::{COMPARED_AHEAD_DAYS, Comparison, baseline_until, comparison, contrast_days, last_seen};
-pub use commercial::{annual_minor, contract_until, overdue, renewal};
+pub use activity::{
+    COMPARED_AHEAD_DAYS, Comparison, baseline_until, compares_fewer_days, comparison, contrast_days,
+    last_seen,
+};
+pub use commercial::{annual_minor, contract_until, oldest_due_ms, overdue, renewal};
 pub use forecast::{Forecast, NEVER};
 pub use people::{answers_until, champion_gap, detractors, nps_answers};
-pub use support::{breach_ms, breached, promises, recent_until, unresolved_recent};
+pub use support::{
+    Breach, breach, breach_ms, breached, next_promise_ms, promises, recent_until, unresolved_recent,
+};
 pub use view::{ScoreNow, Tally, View};
 
 /// What a feature value counts.
@@ -89,6 +94,19 @@ impl Touch {
     #[must_use]
     pub const fn or(self, other: Touch) -> Touch {
         Touch(self.0 | other.0)
+    }
+
+    /// These without others.
+    #[must_use]
+    pub const fn without(self, other: Touch) -> Touch {
+        Touch(self.0 & !other.0)
+    }
+
+    /// What changes how something goes on that this can change: a login today counts among the past
+    /// ones from tomorrow on.
+    #[must_use]
+    pub const fn foreseen(self) -> Touch {
+        if self.meets(Touch::ACTIVITY) { self.or(Touch::ACTIVITY) } else { self }
     }
 
     /// Whether the sets share anything.

@@ -54,12 +54,33 @@ pub fn breached<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a Entry<Box<st
     open(view).filter(|t| breach_ms(view, &t.value).is_some_and(|breach| breach <= view.moment.at_ms))
 }
 
+/// The tickets in breach together.
+#[derive(Clone, Copy, Debug)]
+pub struct Breach {
+    /// How many.
+    pub tickets: i64,
+    /// Since when the first of them is.
+    pub since_ms: i64,
+    /// Their priorities, a bit each by number.
+    priorities: u8,
+}
+
+impl Breach {
+    /// The priorities among them.
+    pub fn priorities(self) -> impl Iterator<Item = Priority> {
+        let all = [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent];
+        all.into_iter().filter(move |&priority| self.priorities >> priority as u8 & 1 == 1)
+    }
+}
+
 /// What one pass over the tickets counts.
 #[derive(Debug, Default)]
 pub(super) struct TicketTally {
     open: i64,
     urgent: i64,
-    breached: i64,
+    breach: Option<Breach>,
+    /// The first promised time after the view's moment.
+    next_promise_ms: Option<i64>,
     oldest_open_ms: Option<i64>,
     /// Opened in the last 30 days, and how many of them are unsolved.
     recent: i64,
@@ -72,6 +93,29 @@ pub(super) struct TicketTally {
 const RECENT_DAYS: i32 = 30;
 /// Days back to which a rating counts.
 const CSAT_DAYS: i32 = 90;
+
+impl TicketTally {
+    pub(super) fn next_promise_ms(&self) -> Option<i64> {
+        self.next_promise_ms
+    }
+
+    fn note_promises(&mut self, view: &View<'_>, ticket: &TicketFact) {
+        let now_ms = view.moment.at_ms;
+        let promised = promises(view, ticket).into_iter().flatten();
+        if let Some(next_ms) = promised.clone().filter(|&at_ms| at_ms > now_ms).min() {
+            self.next_promise_ms = Some(self.next_promise_ms.map_or(next_ms, |ms| ms.min(next_ms)));
+        }
+        if let Some(since_ms) = promised.min().filter(|&at_ms| at_ms <= now_ms) {
+            let none = Breach { tickets: 0, since_ms, priorities: 0 };
+            let Breach { tickets, since_ms: before_ms, priorities } = self.breach.unwrap_or(none);
+            self.breach = Some(Breach {
+                tickets: tickets + 1,
+                since_ms: since_ms.min(before_ms),
+                priorities: priorities | 1 << ticket.priority as u8,
+            });
+        }
+    }
+}
 
 fn tally<'a>(view: &View<'a>) -> Option<&'a TicketTally> {
     let count = || {
@@ -88,8 +132,7 @@ fn tally<'a>(view: &View<'a>) -> Option<&'a TicketTally> {
                 tally.open += 1;
                 tally.recent_unsolved += recent;
                 tally.urgent += i64::from(pressing(ticket));
-                tally.breached +=
-                    i64::from(breach_ms(view, ticket).is_some_and(|at_ms| at_ms <= view.moment.at_ms));
+                tally.note_promises(view, ticket);
                 let oldest_ms = tally.oldest_open_ms.unwrap_or(i64::MAX).min(ticket.opened_at_ms);
                 tally.oldest_open_ms = Some(oldest_ms);
             }
@@ -97,6 +140,16 @@ fn tally<'a>(view: &View<'a>) -> Option<&'a TicketTally> {
         tally
     };
     (!view.facts.tickets.is_empty()).then(|| view.tally.tickets.get_or_init(count))
+}
+
+/// The tickets in breach at the view's moment together, if any is.
+pub fn breach(view: &View<'_>) -> Option<Breach> {
+    tally(view)?.breach
+}
+
+/// The first promised time after the view's moment.
+pub fn next_promise_ms(view: &View<'_>) -> Option<i64> {
+    tally(view)?.next_promise_ms()
 }
 
 /// (unsolved, all) among the tickets opened in the last 30 days.
@@ -123,7 +176,7 @@ pub(super) fn oldest_ticket_days(view: &View<'_>) -> Option<i64> {
 }
 
 pub(super) fn breached_tickets(view: &View<'_>) -> Option<i64> {
-    tally(view).map(|tally| tally.breached)
+    tally(view).map(|tally| tally.breach.map_or(0, |breach| breach.tickets))
 }
 
 pub(super) fn ticket_csat(view: &View<'_>) -> Option<i64> {

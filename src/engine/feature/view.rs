@@ -1,5 +1,6 @@
 //! The view of one account from one moment: what feature functions and rules look at.
 
+use super::activity::Comparison;
 use super::people::NpsTally;
 use super::support::TicketTally;
 use crate::engine::account::{Band, Close, ContractFact, Decisions, Entry, Facts, Moment};
@@ -21,8 +22,20 @@ pub struct ScoreNow {
 pub struct Tally {
     pub(super) tickets: OnceCell<TicketTally>,
     pub(super) nps: OnceCell<NpsTally>,
+    /// When the first of the unpaid invoices was or is due.
+    pub(super) oldest_due_ms: OnceCell<Option<i64>>,
+    pub(super) comparison: OnceCell<Option<Comparison>>,
+    /// Logins and uses that are to pass through the earlier window of a comparison.
+    pub(super) to_compare: OnceCell<u64>,
     /// Index of the contract in force.
     contract: OnceCell<Option<usize>>,
+}
+
+impl Tally {
+    /// The first promised time after the moment, `None` for none, if tickets were counted.
+    pub fn next_promise(&self) -> Option<Option<i64>> {
+        self.tickets.get().map(TicketTally::next_promise_ms)
+    }
 }
 
 /// One account from one moment.
@@ -84,6 +97,9 @@ impl<'a> View<'a> {
 
     /// The contract in force on the account's day.
     pub fn contract(&self) -> Option<&'a Entry<Box<str>, ContractFact>> {
+        if self.facts.contracts.is_empty() {
+            return None;
+        }
         let find = || self.facts.contract_on(self.today(), self.calendar);
         let index = *self.tally.contract.get_or_init(find);
         self.facts.contracts.iter().nth(index?)

@@ -1,9 +1,9 @@
 //! Money: late payment, and a renewal that is in danger.
 
-use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number};
+use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, number, words};
 use crate::engine::account::currency;
 use crate::engine::feature::{
-    FeatureId, Touch, View, annual_minor, answers_until, contract_until, overdue, renewal,
+    FeatureId, Touch, View, annual_minor, answers_until, contract_until, oldest_due_ms, overdue, renewal,
 };
 use crate::engine::time::{DAY_MS, Day, rfc3339};
 
@@ -23,7 +23,7 @@ pub(super) const LATE_PAYMENT: RuleDef = RuleDef {
 
 fn late_condition(view: &View<'_>, rules: &Rules) -> Condition {
     let settings = &rules.late_payment;
-    let Some(oldest_due) = overdue(view, settings.grace.0).map(|i| i.value.due_at_ms).min() else {
+    let Some(oldest_due) = oldest_due_ms(view, settings.grace.0) else {
         return Condition::Clear;
     };
     let days = view.today().since(view.day_of(oldest_due));
@@ -51,20 +51,21 @@ fn late_evidence(view: &View<'_>, rules: &Rules) -> Evidence {
     let items = late.iter().take(MAX_ITEMS).map(|i| Item {
         kind: "invoice".into(),
         id: i.key.to_string(),
-        event_id: i.stamp.event_id.to_string(),
-        detail: format!(
-            "{} minor units {}, due {}",
-            i.value.amount_minor,
-            currency(i.value.currency).as_str(),
-            rfc3339(i.value.due_at_ms)
-        ),
+        event_id: words(view, || i.stamp.event_id.to_string()),
+        detail: words(view, || {
+            format!(
+                "{} minor units {}, due {}",
+                i.value.amount_minor,
+                currency(i.value.currency).as_str(),
+                rfc3339(i.value.due_at_ms)
+            )
+        }),
     });
     let invoices = if late.len() == 1 { "invoice is" } else { "invoices are" };
     Evidence {
-        what: format!(
-            "{} {invoices} unpaid past the grace period, the oldest {days} days past due",
-            late.len()
-        ),
+        what: words(view, || {
+            format!("{} {invoices} unpaid past the grace period, the oldest {days} days past due", late.len())
+        }),
         items: items.collect(),
         numbers: vec![number(view, FeatureId::OverdueAmount), number(view, FeatureId::PaymentDelay)],
     }

@@ -22,6 +22,7 @@ use super::feature::{FeatureId, NEVER, Touch, View};
 use super::record::Word;
 use super::time::Day;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -130,10 +131,11 @@ impl Evidence {
     pub fn digest(&self) -> u64 {
         let mut material = String::new();
         for number in &self.numbers {
-            material.push_str(&format!("{}={:?}/{:?};", number.name, number.now, number.before));
+            // Writing to a string does not fail.
+            let _ = write!(material, "{}={:?}/{:?};", number.name, number.now, number.before);
         }
         for item in &self.items {
-            material.push_str(&format!("{}:{};", item.kind, item.id));
+            let _ = write!(material, "{}:{};", item.kind, item.id);
         }
         xxh3_64(material.as_bytes())
     }
@@ -181,8 +183,11 @@ impl RuleDef {
     }
 }
 
+/// How many rules there are.
+pub const RULE_COUNT: usize = 11;
+
 /// All rules. Rules that read other risks stand last: they see what the others concluded.
-pub static RULES: &[RuleDef] = &[
+pub static RULES: &[RuleDef; RULE_COUNT] = &[
     usage::USAGE_DROP,
     usage::INACTIVITY,
     commercial::LATE_PAYMENT,
@@ -223,6 +228,11 @@ fn never(_: &View<'_>, _: &Rules, _: bool) -> Day {
 fn number(view: &View<'_>, feature: FeatureId) -> Number {
     let def = feature.def();
     Number { name: def.name.into(), unit: def.unit.name().into(), now: feature.value(view), before: None }
+}
+
+/// Words of the evidence. Looking back, only its digest is asked for, which words are no part of.
+fn words(view: &View<'_>, words: impl FnOnce() -> String) -> String {
+    if view.looks_back() { String::new() } else { words() }
 }
 
 /// Basis points as a percentage for sentences.

@@ -1,9 +1,11 @@
 //! Support: tickets that pile up, and promises that were broken.
 
-use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, never, number, percent};
-use crate::engine::account::{Entry, TicketFact};
+use super::{Condition, Evidence, Item, MAX_ITEMS, RuleDef, Rules, Severity, never, number, percent, words};
+use crate::engine::account::TicketFact;
 use crate::engine::event::Priority;
-use crate::engine::feature::{FeatureId, Touch, View, breach_ms, breached, recent_until, unresolved_recent};
+use crate::engine::feature::{
+    FeatureId, Touch, View, breach, breach_ms, breached, recent_until, unresolved_recent,
+};
 use crate::engine::time::rfc3339;
 
 pub(super) const TICKET_BACKLOG: RuleDef = RuleDef {
@@ -73,16 +75,14 @@ pub(super) const SLA_BREACH: RuleDef = RuleDef {
 };
 
 fn breach_condition(view: &View<'_>, rules: &Rules) -> Condition {
-    let severity = |ticket: &TicketFact| match ticket.priority {
+    let severity = |priority: Priority| match priority {
         Priority::Urgent => Severity::Critical,
         Priority::High => Severity::High,
         Priority::Normal | Priority::Low => rules.sla_breach.severity,
     };
-    let since = |t: &Entry<Box<str>, TicketFact>| breach_ms(view, &t.value);
-    match (breached(view).filter_map(since).min(), breached(view).map(|t| severity(&t.value)).max()) {
-        (Some(began_ms), Some(severity)) => Condition::Met { began_ms, severity },
-        _ => Condition::Clear,
-    }
+    let Some(breach) = breach(view) else { return Condition::Clear };
+    let severity = breach.priorities().map(severity).max().unwrap_or(rules.sla_breach.severity);
+    Condition::Met { began_ms: breach.since_ms, severity }
 }
 
 fn breach_evidence(view: &View<'_>, _: &Rules) -> Evidence {
@@ -96,16 +96,15 @@ fn breach_evidence(view: &View<'_>, _: &Rules) -> Evidence {
     let items = tickets.iter().take(MAX_ITEMS).map(|t| Item {
         kind: "ticket".into(),
         id: t.key.to_string(),
-        event_id: t.stamp.event_id.to_string(),
-        detail: format!(
-            "priority {}, promised for {}",
-            priority(&t.value),
-            breach_ms(view, &t.value).map_or_else(String::new, rfc3339)
-        ),
+        event_id: words(view, || t.stamp.event_id.to_string()),
+        detail: words(view, || {
+            let promised = breach_ms(view, &t.value).map_or_else(String::new, rfc3339);
+            format!("priority {}, promised for {promised}", priority(&t.value))
+        }),
     });
     let noun = if tickets.len() == 1 { "ticket is" } else { "tickets are" };
     Evidence {
-        what: format!("{} unsolved {noun} past the promised time", tickets.len()),
+        what: words(view, || format!("{} unsolved {noun} past the promised time", tickets.len())),
         items: items.collect(),
         numbers: vec![number(view, FeatureId::BreachedTickets)],
     }

@@ -1,7 +1,9 @@
 //! Usage: a drop that is both large and unlikely to be chance, and silence.
 
 use super::{Condition, Evidence, Number, RuleDef, Rules, number, percent};
-use crate::engine::feature::{FeatureId, NEVER, Touch, View, baseline_until, comparison, last_seen};
+use crate::engine::feature::{
+    FeatureId, NEVER, Touch, View, baseline_until, compares_fewer_days, comparison, last_seen,
+};
 use crate::engine::time::Day;
 
 pub(super) const USAGE_DROP: RuleDef = RuleDef {
@@ -20,6 +22,11 @@ pub(super) const USAGE_DROP: RuleDef = RuleDef {
 
 fn drop_condition(view: &View<'_>, rules: &Rules) -> Condition {
     let settings = &rules.usage_drop;
+    // Without a baseline no risk begins, and without a risk nothing else matters.
+    if compares_fewer_days(view, settings.min_baseline_days) && view.decisions.risk(USAGE_DROP.id()).is_none()
+    {
+        return Condition::Between;
+    }
     // Days that are gone prove neither a drop nor a recovery, and neither does nothing beside nothing.
     let Some(comparison) = comparison(view).filter(|found| found.now > 0 || found.before > 0) else {
         return Condition::Between;

@@ -11,35 +11,25 @@
 //! rounded to hundredths by largest remainder, ties in line order, so that they sum to the score.
 
 mod defaults;
+mod points;
 mod ramp;
 mod scorecard;
 
 pub use defaults::default_scoring;
+pub use points::Points;
+pub(super) use points::UNFORESEEN;
 pub use ramp::Ramp;
 pub use scorecard::{BandThresholds, Bands, Cap, Card, CardGroup, CardLine, ScorecardWhen, Scoring};
 
 use super::account::Band;
-use super::feature::{FeatureId, Forecast, NEVER, View};
-use super::time::Day;
+use super::feature::FeatureId;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Points of an absent feature in [`Points`].
-const ABSENT: i16 = -1;
 /// Parts per million.
 const PPM: u32 = 1_000_000;
-
-/// Points per line of the chosen card, hundredths, absent as -1. The cached part of a score.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Points {
-    /// Which card of the configuration.
-    pub card: u8,
-    points: Box<[i16]>,
-    /// Which cap holds, by number.
-    cap: Option<u8>,
-}
 
 /// An evaluated score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +79,7 @@ pub fn line_number(name: &str) -> u32 {
 #[derive(Debug)]
 pub struct Scorer {
     scoring: Scoring,
+    cards: Vec<points::Touched>,
     weights: HashMap<(u8, u32), Weights, FixedState>,
 }
 
@@ -103,33 +94,13 @@ struct Weights {
 impl Scorer {
     /// A scorer for a checked configuration.
     pub fn new(scoring: Scoring) -> Self {
-        Scorer { scoring, weights: HashMap::default() }
+        let cards = scoring.scorecards.iter().map(points::Touched::new).collect();
+        Scorer { scoring, cards, weights: HashMap::default() }
     }
 
     /// The configuration.
     pub fn scoring(&self) -> &Scoring {
         &self.scoring
-    }
-
-    /// Recomputes the lines that `touch` can change; everything when the card changed.
-    pub fn refresh(&self, points: &mut Points, view: &View<'_>, touch: super::feature::Touch) {
-        let card_index = self.scoring.choose(view.facts);
-        let card = &self.scoring.scorecards[usize::from(card_index)];
-        let lines = card.lines().count();
-        let all = points.card != card_index || points.points.len() != lines;
-        if all {
-            *points = Points { card: card_index, points: vec![ABSENT; lines].into(), cap: None };
-        }
-        for (slot, line) in points.points.iter_mut().zip(card.lines()) {
-            if all || line.feature.def().touched_by.meets(touch) {
-                *slot = line.feature.value(view).map_or(ABSENT, |value| line.ramp.points(value));
-            }
-        }
-        let holds = |cap: &Cap| cap.feature.value(view).is_some_and(|value| value >= cap.at_least);
-        if all || card.caps.iter().any(|cap| cap.feature.def().touched_by.meets(touch)) {
-            let lowest = card.caps.iter().enumerate().filter(|(_, cap)| holds(cap));
-            points.cap = lowest.min_by_key(|(_, cap)| cap.max_score).map(|(index, _)| index as u8);
-        }
     }
 
     /// The score of refreshed points.
@@ -142,34 +113,9 @@ impl Scorer {
         Score { hundredths, coverage_bp }
     }
 
-    /// The first day on which the score of refreshed points may be another one, if no event comes.
-    /// Of an unknown score only which features are present matters.
-    pub fn steady_until(&self, points: &Points, is_known: bool, view: &View<'_>) -> Day {
-        let card = &self.scoring.scorecards[usize::from(points.card)];
-        let mut until = NEVER;
-        for line in card.lines() {
-            let forecast = line.feature.forecast(view);
-            until = until.min(match is_known {
-                true => {
-                    moves(view, line.feature, forecast, |value| line.ramp.steady_steps(value, forecast.step))
-                }
-                false => forecast.present_until,
-            });
-            if until <= view.tomorrow() {
-                return until;
-            }
-        }
-        for cap in card.caps.iter().filter(|_| is_known) {
-            let forecast = cap.feature.forecast(view);
-            until =
-                until.min(moves(view, cap.feature, forecast, |value| cap.steady_steps(value, forecast.step)));
-        }
-        until
-    }
-
     fn cap(&self, points: &Points) -> Option<&Cap> {
         let card = &self.scoring.scorecards[usize::from(points.card)];
-        card.caps.get(usize::from(points.cap?))
+        card.caps.get(usize::from(points.cap()?))
     }
 
     fn weights(&mut self, card_index: u8, mask: u32) -> &Weights {
@@ -196,7 +142,7 @@ impl Scorer {
     /// The features of the card that have no value, also when the score is unknown for that.
     pub fn absent(&self, points: &Points) -> Vec<&'static str> {
         let card = &self.scoring.scorecards[usize::from(points.card)];
-        let lines = card.lines().zip(&*points.points).filter(|(_, points)| **points == ABSENT);
+        let lines = card.lines().zip(points.lines()).filter(|(_, points)| points.is_none());
         lines.map(|(line, _)| line.feature.def().name).collect()
     }
 
@@ -213,13 +159,13 @@ impl Scorer {
         let shares = largest_remainder(&products, u64::from(PPM), total as u64);
         let mut lines: Vec<Line<'_>> = card
             .grouped_lines()
-            .zip(&*points.points)
+            .zip(points.lines())
             .zip(weights.iter().zip(shares))
-            .map(|(((group, line), &p), (&weight_ppm, share))| Line {
+            .map(|(((group, line), points), (&weight_ppm, share))| Line {
                 name: line.feature.def().name,
                 group,
                 feature: Some(line.feature),
-                points: (p != ABSENT).then_some(p),
+                points,
                 weight_ppm,
                 contribution: share as i16,
             })
@@ -240,31 +186,9 @@ impl Scorer {
     }
 }
 
-/// The first day on which what follows from a feature may be something else: the forecast's, or
-/// when the value has moved so many steps.
-fn moves(
-    view: &View<'_>,
-    feature: FeatureId,
-    forecast: Forecast,
-    steps: impl FnOnce(i64) -> Option<i64>,
-) -> Day {
-    if forecast.step == 0 || forecast.until <= view.tomorrow() {
-        return forecast.until;
-    }
-    let steps = feature.value(view).and_then(steps);
-    let steps = steps.map(|steps| i32::try_from(steps).unwrap_or(i32::MAX));
-    steps.map_or(forecast.until, |steps| forecast.until.min(view.today().plus(steps)))
-}
-
-impl Points {
-    fn mask(&self) -> u32 {
-        self.points.iter().enumerate().fold(0, |mask, (i, &p)| if p == ABSENT { mask } else { mask | 1 << i })
-    }
-}
-
 /// Weight times points, line by line; absent lines weigh nothing.
 fn products(ppm: &[u32], points: &Points) -> impl Iterator<Item = u64> {
-    ppm.iter().zip(&*points.points).map(|(&weight, &points)| u64::from(weight) * points.max(0) as u64)
+    ppm.iter().zip(points.lines()).map(|(&weight, points)| u64::from(weight) * points.unwrap_or(0) as u64)
 }
 
 /// Rounds `numerators / denominator` to integers that sum to `total`: floors first, then one

@@ -17,9 +17,8 @@ impl Ramp {
         let (below, above) = (after.checked_sub(1).and_then(|i| self.0.get(i)), self.0.get(after));
         match (below, above) {
             (Some(&(x0, p0)), Some(&(x1, p1))) => {
-                let (rise, run) = (i128::from(p1) - i128::from(p0), i128::from(x1) - i128::from(x0));
-                let twice = 2 * (i128::from(value) - i128::from(x0)) * rise * 100 + run;
-                hundredths(p0) + twice.div_euclid(2 * run) as i16
+                let rise = i64::from(p1) - i64::from(p0);
+                hundredths(p0) + share(rise, value, (x0, x1))
             }
             (Some(&(_, points)), None) | (None, Some(&(_, points))) => hundredths(points),
             (None, None) => 0,
@@ -59,9 +58,41 @@ impl Ramp {
     }
 }
 
+/// A slope no longer than this has nothing that 64 bits do not hold: twice its length times 10,000.
+const SHORT_RUN: i64 = i64::MAX / 40_000;
+
+/// What a value between two steps has of the `rise` between them, in hundredths, rounded half up.
+fn share(rise: i64, value: i64, (x0, x1): (i64, i64)) -> i16 {
+    match x1.checked_sub(x0) {
+        Some(run @ 1..=SHORT_RUN) => (2 * (value - x0) * rise * 100 + run).div_euclid(2 * run) as i16,
+        _ => long_share(rise, value, (x0, x1)),
+    }
+}
+
+/// The same for steps that lie as far apart as integers do: dividing is slow then.
+fn long_share(rise: i64, value: i64, (x0, x1): (i64, i64)) -> i16 {
+    let run = i128::from(x1) - i128::from(x0);
+    let twice = 2 * (i128::from(value) - i128::from(x0)) * i128::from(rise) * 100 + run;
+    twice.div_euclid(2 * run) as i16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn short_slopes_are_divided_as_long_ones(
+            x0 in any::<i64>(), bits in 0_u32..63, part in 0.0_f64..1.0, rise in -100_i64..=100,
+        ) {
+            let x1 = x0.saturating_add(1 << bits);
+            prop_assume!(x1 > x0);
+            let value = x0 + ((x1 - x0) as f64 * part * 0.999) as i64;
+            prop_assert_eq!(share(rise, value, (x0, x1)), long_share(rise, value, (x0, x1)));
+        }
+    }
 
     #[test]
     fn ramps_are_flat_outside_and_linear_inside() {

@@ -15,17 +15,22 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Fewest accounts that lie open. An account costs two to four times its packed size then, and
-/// opening and packing one some microseconds.
-const OPEN_AT_LEAST: usize = 32_768;
-/// Of all accounts one in so many lies open.
-const OPEN_SHARE: usize = 32;
+/// What the accounts of all shards together take before any is packed: an account costs two to four
+/// times its packed size while it lies open, but opening and packing one costs some microseconds.
+/// Shards do not know each other, so each has the share of its partition.
+const UNPACKED_BYTES: usize = 512 << 20;
+/// Where the packed ones alone take more than that, open ones may take this for each account there is.
+const OPEN_BYTES_EACH: usize = 96;
+/// An open account grows with its events; so often one that is opened is weighed again.
+const WEIGHED_EVERY: u32 = 64;
 /// From this many bytes on it is worth the time to compress.
 const COMPRESSED_FROM_BYTES: usize = 640;
 
 /// One account and what is known of it without opening it.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// Of the id.
+    pub hash: u64,
     /// The deadline this account is armed for; `i64::MAX` = none.
     pub armed_ms: i64,
     /// Its page.
@@ -34,20 +39,22 @@ pub(super) struct Slot {
     pub listed: bool,
     /// Used since it was last passed over by the search for one to pack.
     used: bool,
+    /// About how many bytes it takes, when it was last weighed.
+    weight: u32,
     /// What it adds to the shard's numbers.
     counted: Counted,
-    form: Form,
+    pub(super) form: Form,
 }
 
 #[derive(Debug)]
-enum Form {
+pub(super) enum Form {
     Open(Box<Account>),
     Packed(Packed),
 }
 
 /// The id, then, compressed or not, the rest of what pages have, then what was derived from it.
 #[derive(Debug)]
-struct Packed {
+pub(super) struct Packed {
     bytes: Box<[u8]>,
     /// Length without compression, of what pages have and of all.
     stored: u32,
@@ -75,29 +82,37 @@ struct Derived {
 /// The accounts, by slot number, and where each is found by its id.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    slots: Vec<Slot>,
-    index: HashTable<u32>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) index: HashTable<u32>,
     /// The open ones, the next to be packed first.
     open: VecDeque<u32>,
-    open_at_least: usize,
+    /// What the open and the packed ones weigh.
+    open_bytes: usize,
+    packed_bytes: usize,
+    /// What all may weigh before any is packed.
+    unpacked_bytes: usize,
+    /// Counts what was opened.
+    opened: u32,
     buffer: Vec<u8>,
 }
 
-impl Default for Accounts {
-    fn default() -> Self {
+impl Accounts {
+    /// Those of one of so many shards.
+    pub(super) fn new(partitions: u32) -> Self {
         Accounts {
             slots: Vec::new(),
             index: HashTable::new(),
             open: VecDeque::new(),
-            open_at_least: OPEN_AT_LEAST,
+            open_bytes: 0,
+            packed_bytes: 0,
+            unpacked_bytes: UNPACKED_BYTES / partitions.max(1) as usize,
+            opened: 0,
             buffer: Vec::new(),
         }
     }
-}
 
-impl Accounts {
-    pub(super) fn with_open_at_least(self, open_at_least: usize) -> Self {
-        Accounts { open_at_least, ..self }
+    pub(super) fn with_unpacked_bytes(self, unpacked_bytes: usize) -> Self {
+        Accounts { unpacked_bytes, ..self }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -114,7 +129,8 @@ impl Accounts {
 
     pub(super) fn find(&self, account: &str) -> Option<u32> {
         let hash = xxh3_64(account.as_bytes());
-        self.index.find(hash, |&slot| self.slots[slot as usize].id() == account).copied()
+        let is_it = |slot: &Slot| slot.hash == hash && slot.is_called(account);
+        self.index.find(hash, |&slot| is_it(&self.slots[slot as usize])).copied()
     }
 
     /// Adds an account that is not here.
@@ -122,23 +138,30 @@ impl Accounts {
         self.pack_some();
         let slot = self.slots.len() as u32;
         let hash = xxh3_64(account.id.as_bytes());
-        let form = Form::Open(Box::new(account));
+        let weight = account.bytes() as u32;
+        self.open_bytes += weight as usize;
         self.slots.push(Slot {
+            hash,
             armed_ms: i64::MAX,
             page,
             listed: false,
             used: true,
+            weight,
             counted: Counted::default(),
-            form,
+            form: Form::Open(Box::new(account)),
         });
         let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&slot| xxh3_64(slots[slot as usize].id().as_bytes()));
+        self.index.insert_unique(hash, slot, |&slot| slots[slot as usize].hash);
         self.open.push_back(slot);
         slot
     }
 
     /// An account, to work with.
     pub(super) fn open(&mut self, slot: u32) -> &mut Account {
+        self.opened = self.opened.wrapping_add(1);
+        if self.opened.is_multiple_of(WEIGHED_EVERY) {
+            self.weigh(slot);
+        }
         self.pack_some();
         self.unpack(slot);
         let place = &mut self.slots[slot as usize];
@@ -153,17 +176,37 @@ impl Accounts {
         let place = &mut self.slots[slot as usize];
         if let Form::Packed(packed) = &place.form {
             let account = Box::new(packed.unpack());
+            self.packed_bytes -= place.weight as usize;
+            place.weight = 0;
             place.form = Form::Open(account);
+            self.weigh(slot);
             self.open.push_back(slot);
         }
     }
 
-    /// Looks at a few accounts that were opened longest ago when too many lie open, and packs them.
-    /// One that was used since it was last seen here, or that waits to be told, is passed over.
+    /// Finds out what an open account weighs now.
+    fn weigh(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        if let Form::Open(account) = &place.form {
+            let weight = account.bytes() as u32;
+            // What is taken away was added when it was weighed before.
+            self.open_bytes = self.open_bytes - place.weight as usize + weight as usize;
+            place.weight = weight;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let unpacked = self.unpacked_bytes.saturating_sub(self.packed_bytes);
+        self.open_bytes > unpacked.max(self.slots.len() * OPEN_BYTES_EACH)
+    }
+
+    /// Looks at a few accounts that were opened longest ago when the open ones weigh too much, and
+    /// packs them. One that was used since it was last seen here, or that waits to be told, is passed
+    /// over.
     fn pack_some(&mut self) {
         // An account is seen twice before it is packed, so more than two for each that is opened.
         for _ in 0..4 {
-            if self.open.len() < self.open_at_least.max(self.slots.len() / OPEN_SHARE) {
+            if !self.is_full() {
                 return;
             }
             let Some(slot) = self.open.pop_front() else { return };
@@ -172,9 +215,14 @@ impl Accounts {
             if place.used || place.listed || account.changed {
                 place.used = false;
                 self.open.push_back(slot);
+                self.weigh(slot);
                 continue;
             }
-            place.form = Form::Packed(Packed::new(account, &mut self.buffer));
+            let packed = Packed::new(account, &mut self.buffer);
+            self.open_bytes -= place.weight as usize;
+            place.weight = packed.bytes.len() as u32;
+            self.packed_bytes += packed.bytes.len();
+            place.form = Form::Packed(packed);
         }
     }
 
@@ -210,6 +258,13 @@ impl Accounts {
 }
 
 impl Slot {
+    fn is_called(&self, id: &str) -> bool {
+        match &self.form {
+            Form::Open(account) => account.is_called(id),
+            Form::Packed(packed) => packed.id().0 == id,
+        }
+    }
+
     pub(super) fn id(&self) -> &str {
         match &self.form {
             Form::Open(account) => &account.id,
@@ -265,9 +320,7 @@ impl Packed {
         let Derived { points, score, derived_for, causes, told_wall_ms } =
             postcard::from_bytes(derived).expect("packed accounts decode");
         let StoredAccount { id, facts, decisions } = stored;
-        let jitter_ms = crate::engine::account::day_turn_jitter_ms(&id);
-        let changed = false;
-        Account { id, jitter_ms, facts, decisions, points, score, derived_for, causes, changed, told_wall_ms }
+        Account { facts, decisions, points, score, derived_for, causes, told_wall_ms, ..Account::new(id) }
     }
 }
 
@@ -284,7 +337,7 @@ mod tests {
     use crate::engine::time::Calendar;
 
     fn account(id: &str, events: usize) -> Account {
-        let mut account = Account::new(id);
+        let mut account = Account::new(id.into());
         for n in 0..events {
             let json = format!(
                 r#"{{"id":"e{n}","account_id":"{id}","occurred_at":"2026-01-05T10:00:00Z","login":{{"user_id":"u{n}"}}}}"#
@@ -311,7 +364,7 @@ mod tests {
 
     #[test]
     fn no_more_than_asked_for_lie_open_but_those_that_wait_to_be_told() {
-        let mut accounts = Accounts::default().with_open_at_least(2);
+        let mut accounts = Accounts::new(1).with_unpacked_bytes(1);
         for n in 0..9 {
             accounts.insert(account(&format!("a{n}"), n), PageId(0));
         }

@@ -3,7 +3,7 @@
 use super::{Account, Covered, Shard};
 use crate::engine::account::apply_header;
 use crate::engine::feature::Touch;
-use crate::engine::page::{self, PageError};
+use crate::engine::page::{self, PageError, StoredAccount};
 use crate::engine::partition::{PAGES, PageId, bucket_of};
 use crate::engine::time::{DAY_TURN_SPREAD_MS, Day};
 
@@ -40,11 +40,8 @@ impl Shard {
                 return Err(PageError::Damaged { detail });
             }
         }
-        for stored in accounts {
-            let mut account = Account::new(&stored.id);
-            account.facts = stored.facts;
-            account.decisions = stored.decisions;
-            self.insert(account);
+        for StoredAccount { id, facts, decisions } in accounts {
+            self.insert(Account { facts, decisions, ..Account::new(id) });
         }
         Ok(())
     }

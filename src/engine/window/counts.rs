@@ -143,6 +143,9 @@ impl SlotCounts {
     /// Removes and returns all counts with `slot <= upto`, ascending.
     pub fn take_through(&mut self, upto: i32) -> Vec<(i32, u32)> {
         let (_, to) = self.range(i32::MIN, upto);
+        if to == 0 {
+            return Vec::new();
+        }
         let taken = (0..to)
             .map(|index| (self.first + index as i32, self.lanes.get(index)))
             .filter(|&(_, count)| count > 0)
@@ -150,6 +153,14 @@ impl SlotCounts {
         self.lanes.drop_front(to);
         self.first += to as i32;
         taken
+    }
+
+    /// Bytes of memory it has taken beside its own.
+    pub fn bytes(&self) -> usize {
+        match &self.lanes {
+            Lanes::Narrow(lane) => lane.capacity(),
+            Lanes::Wide(lane) => lane.capacity() * size_of::<u32>(),
+        }
     }
 
     /// Slots with a count, ascending.

@@ -7,9 +7,11 @@ mod bytes;
 mod counts;
 mod filter;
 mod people;
+mod recent;
 mod series;
 
 pub use counts::SlotCounts;
 pub use filter::{Admission, Filter};
 pub use people::People;
+pub use recent::{Recent, RecentDays};
 pub use series::{DAILY_DAYS, Series};

@@ -36,7 +36,7 @@ impl People {
         if self.forgotten.is_some_and(|mark| (day, person.0) <= mark) {
             return false;
         }
-        match self.people.binary_search_by_key(&person.0, |p| p.id) {
+        match self.find(person.0) {
             Ok(index) => {
                 let p = &mut self.people[index];
                 let ahead = day.since(p.last);
@@ -91,7 +91,39 @@ impl People {
 
     /// The newest active day of one person.
     pub fn last_active(&self, person: PersonId) -> Option<Day> {
-        self.people.binary_search_by_key(&person.0, |p| p.id).ok().map(|index| self.people[index].last)
+        self.find(person.0).ok().map(|index| self.people[index].last)
+    }
+
+    /// The place of a person, or where it belongs. Ids are pseudonyms, spread evenly, so the first look
+    /// goes to where the id would be among evenly spread ones: most of the others lie in memory that
+    /// is far away.
+    fn find(&self, id: u64) -> Result<usize, usize> {
+        let people = &self.people;
+        let guess = (u128::from(id) * people.len() as u128 >> 64) as usize;
+        let (mut from, mut to, mut step) = (guess, guess, 1);
+        // Ids before `from` are smaller, ids from `to` on are not.
+        while from > 0 && people[from - 1].id >= id {
+            to = from - 1;
+            from = from.saturating_sub(step);
+            step *= 2;
+        }
+        while to < people.len() && people[to].id < id {
+            from = to + 1;
+            to = (to + step).min(people.len());
+            step *= 2;
+        }
+        let index = from + people[from..to].partition_point(|p| p.id < id);
+        if people.get(index).is_some_and(|p| p.id == id) { Ok(index) } else { Err(index) }
+    }
+
+    /// Reads a little of some of them.
+    pub(in crate::engine) fn glance(&self) -> u64 {
+        [self.people.first(), self.people.last()].into_iter().flatten().fold(0, |seen, p| seen ^ p.days)
+    }
+
+    /// Bytes of memory it has taken beside its own.
+    pub fn bytes(&self) -> usize {
+        self.people.capacity() * size_of::<Person>()
     }
 
     /// How many people are remembered.

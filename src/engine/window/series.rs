@@ -63,6 +63,11 @@ impl Series {
         self.newest.is_none_or(|newest| day.0 > newest.0 - DAILY_DAYS)
     }
 
+    /// Bytes of memory it has taken beside its own.
+    pub fn bytes(&self) -> usize {
+        self.days.bytes() + self.weeks.bytes()
+    }
+
     /// The newest day ever counted.
     pub fn newest(&self) -> Option<Day> {
         self.newest

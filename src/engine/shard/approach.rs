@@ -1,0 +1,49 @@
+//! Looking at accounts shortly before they are worked with. An account lies in a dozen pieces of memory,
+//! most of them in no cache, and each piece is found through another. For one account after the other
+//! that is a wait for each of them; read for a few accounts at once, step by step, the waits of one step
+//! are one.
+//!
+//! It must not change anything, and what it reads means nothing.
+
+use super::Shard;
+use super::accounts::{Accounts, Form};
+use crate::engine::evaluate::Account;
+use std::hint::black_box;
+use xxhash_rust::xxh3::xxh3_64;
+
+impl Accounts {
+    /// For accounts whose deadlines come next.
+    pub(super) fn approach_for_deadlines(&self, slots: impl Iterator<Item = u32> + Clone) {
+        black_box(slots.clone().fold(0, |seen, slot| seen ^ self.slots[slot as usize].hash));
+        let open = slots.filter_map(|slot| self.if_open(slot));
+        black_box(open.clone().fold(0, |seen, account| seen ^ account.glance()));
+        black_box(open.fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
+    }
+
+    /// For accounts of the next events, by id.
+    pub(super) fn approach_for_events<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) {
+        let (mut slots, mut known) = ([0_u32; Shard::APPROACHED], 0);
+        for (place, id) in slots.iter_mut().zip(ids) {
+            let hash = xxh3_64(id);
+            // Another account of the same hash is looked at in vain.
+            if let Some(slot) = self.index.find(hash, |&slot| self.slots[slot as usize].hash == hash) {
+                *place = *slot;
+                known += 1;
+            }
+        }
+        let open = slots.iter().filter_map(|&slot| self.if_open(slot));
+        if known > 0 {
+            black_box(open.clone().fold(0, |seen, account| seen ^ account.glance()));
+            black_box(open.clone().fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
+            black_box(open.clone().fold(0, |seen, account| seen ^ account.facts.glance()));
+            black_box(open.fold(0, |seen, account| seen ^ account.facts.glance_further()));
+        }
+    }
+
+    fn if_open(&self, slot: u32) -> Option<&Account> {
+        match &self.slots.get(slot as usize)?.form {
+            Form::Open(account) => Some(account),
+            Form::Packed(_) => None,
+        }
+    }
+}
