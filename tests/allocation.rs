@@ -1,5 +1,6 @@
 //! Decoding an event allocates nothing, in either encoding, plain or framed or with headers. The
-//! exceptions are said: escaped text in JSON, lists of features, base64.
+//! exceptions are said: escaped text in JSON, lists of features, base64. And telling a score
+//! allocates what the log is handed, and the lists of the record, however much they say.
 //!
 //! Its own test target, because a counting allocator counts for the whole process.
 
@@ -8,9 +9,16 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
-use accountpulse::engine::event::{Encoding, Headers, Intake, NoHeaders, PersonKey, RawRecord, pb};
+use accountpulse::engine::event::{
+    Encoding, Headers, Intake, NoHeaders, PersonKey, RawRecord, decode_json, pb,
+};
 use accountpulse::engine::partition::partition_of;
+use accountpulse::engine::record::OutputEncoding;
+use accountpulse::engine::{EngineConfig, Input, Shard, ShardId};
+use accountpulse::log::{TopicId, TopicPartition};
+use accountpulse::worker::score_record;
 use prost::Message;
 
 struct Counting;
@@ -119,6 +127,50 @@ fn nothing_is_allocated() {
         ("ce_time", "2026-01-05T10:00:00Z"),
     ]);
     assert_eq!(allocations(br#"{"user_id":"ann"}"#, &cloud), 0);
+}
+
+/// The event of a day on which somebody logs in and answers a survey.
+fn day(shard: &mut Shard, number: i64, answer: i64) {
+    let at_ms = 1_767_607_200_000 + number * 86_400_000;
+    let at = accountpulse::engine::time::rfc3339(at_ms);
+    let event = |kind: &str| {
+        format!(r#"{{"id":"{kind}-{number}","account_id":"acme","occurred_at":"{at}","{kind}":"#)
+    };
+    shard.advance(at_ms - 1, usize::MAX);
+    for json in [
+        format!(r#"{}{{"user_id":"ann"}}}}"#, event("login")),
+        format!(r#"{}{{"id":"T","status":"open","opened_at":"{at}"}}}}"#, event("ticket")),
+        format!(
+            r#"{}{{"id":"S{number}","type":"nps","score":{answer},"respondent":"ann"}}}}"#,
+            event("survey")
+        ),
+    ] {
+        shard.apply(Input(0), &decode_json(json.as_bytes(), &PersonKey::new([7; 16])).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn telling_a_score_allocates_what_the_log_is_handed() {
+    let mut shard = Shard::new(Arc::new(EngineConfig::default()), ShardId { partition: 0, partitions: 1 });
+    let to = TopicPartition { topic: TopicId(0), partition: 0 };
+    let (mut scratch, mut told, mut most) = (Vec::with_capacity(65_536), 0, 0);
+    for number in 0..60 {
+        day(&mut shard, number, number * 5 % 11);
+        let before = ALLOCATIONS.with(Cell::get);
+        shard.drain_each(None, |record, decisions| {
+            let out = score_record(&mut scratch, to, &record, decisions, OutputEncoding::Json, 0);
+            // The buffers of the shard have their size after the first weeks.
+            if number > 30 {
+                let lists = record.causes.len() + record.risks.len();
+                let allocations = ALLOCATIONS.with(Cell::get) - before;
+                most = most.max(allocations - lists as u64);
+                told += 1;
+            }
+            drop(out);
+        });
+    }
+    assert!(told > 10, "{told}");
+    assert!(most <= 20, "{most} allocations beside causes and risks");
 }
 
 fn allocations_are_counted() -> bool {

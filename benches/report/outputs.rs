@@ -21,7 +21,9 @@ const TO: TopicPartition = TopicPartition { topic: TopicId(0), partition: 0 };
 pub fn run(events: u64) {
     let corpus = Corpus::new(WorkloadOptions::new(1, events), Encoding::Json);
     let mut told = Told::default();
-    replay_telling(&corpus, Encoding::Json, &mut shard(0, 1), &mut |shard, wall_ms| told.take(shard, wall_ms));
+    replay_telling(&corpus, Encoding::Json, &mut shard(0, 1), &mut |shard, wall_ms| {
+        told.take(shard, wall_ms)
+    });
     let outputs = told.scores + told.risks;
     tell("output_ns", told.cost.ns_per(outputs));
     let beside = |what: &str, value: f64, unit| beside(&format!("output_ns/{what}"), value, unit);
@@ -46,9 +48,8 @@ impl Told {
     fn take(&mut self, shard: &mut Shard, wall_ms: i64) -> u64 {
         let meter = Meter::start();
         let (mut scratch, mut records) = (Vec::new(), Vec::new());
-        let risks = shard.drain_each(Some(wall_ms), |score| {
-            let record = score_record(&mut scratch, TO, score, OutputEncoding::Json, wall_ms);
-            records.push(record.expect("a score is JSON"));
+        let risks = shard.drain_each(Some(wall_ms), |record, decisions| {
+            records.push(score_record(&mut scratch, TO, &record, decisions, OutputEncoding::Json, wall_ms));
         });
         self.scores += records.len() as u64;
         self.risks += risks.len() as u64;

@@ -22,8 +22,7 @@ use super::owned::OwnedShard;
 use super::planted::Break;
 use super::rounds::{CopyInfo, WrittenPage};
 use super::settings::WorkerSettings;
-use crate::engine::ScoreOutput;
-use crate::engine::record::RiskTransition;
+use crate::engine::record::{RiskTransition, ScoreRecord};
 use crate::log::{
     CommitOutcome, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord, RecordBatch,
     TopicPartition,
@@ -142,8 +141,8 @@ pub(super) fn prepare<B: RecordBatch>(
     if builder.shares.is_empty() {
         return Ok(None);
     }
-    let Builder { scores, risks, letters, checkpoint, shares, tally, .. } = builder;
-    let records = scores.into_iter().chain(risks).chain(letters).chain(checkpoint).collect();
+    let Builder { scores: mut records, risks, letters, checkpoint, shares, tally, .. } = builder;
+    records.extend(risks.into_iter().chain(letters).chain(checkpoint));
     let began_ms = context.wall_ms;
     Ok(Some(CommitCycle { stage: Stage::Begin, records, shares, tally, began_ms }))
 }
@@ -169,13 +168,9 @@ impl Builder<'_> {
         let clean = settings.breaks(Break::DecisionsAreClean).then(|| owned.shard.take_dirty());
         let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
         let (partition, scores) = (owned.partition, self.tally.scores);
-        let mut done = Ok(());
-        let told = owned.shard.drain_each((!event_mode).then_some(wall_ms), |score| {
-            if done.is_ok() {
-                done = self.score(partition, score, stamp_ms);
-            }
+        let told = owned.shard.drain_each((!event_mode).then_some(wall_ms), |record, decisions| {
+            self.score(partition, &record, decisions, stamp_ms);
         });
-        done?;
         let mut dirty = owned.shard.take_dirty();
         dirty = clean.unwrap_or(dirty);
         dirty.sort_unstable();
@@ -211,14 +206,14 @@ impl Builder<'_> {
             .map_err(|source| PrepareError::Checkpoint { partition: owned.partition, source })
     }
 
-    fn score(&mut self, partition: u32, score: ScoreOutput, stamp_ms: i64) -> Result<(), PrepareError> {
+    fn score(&mut self, partition: u32, record: &ScoreRecord<'_>, decisions: &[u8], stamp_ms: i64) {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.scores, partition };
-        let record = output::score_record(&mut self.scratch, to, score, *output_encoding, stamp_ms)?;
+        let record =
+            output::score_record(&mut self.scratch, to, record, decisions, *output_encoding, stamp_ms);
         self.tally.effect_bytes += size_of(&record);
         self.tally.scores += 1;
         self.scores.push(record);
-        Ok(())
     }
 
     fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) -> Result<(), PrepareError> {

@@ -3,13 +3,12 @@
 //! it looks inside. `docs/contract.md` is written for those readers; `tests/contract/` holds the
 //! bytes.
 //!
-//! This file must not decide what is told. A header costs bytes in every record and an
-//! allocation: to add one, say what a reader does with it.
+//! This file must not decide what is told. A header costs bytes in every record and,
+//! unless it is always the same, an allocation: to add one, say what a reader does with it.
 
-use crate::engine::ScoreOutput;
-use crate::engine::record::{OutputEncoding, RiskTransition, score_id, transition_id};
+use crate::engine::record::{OutputEncoding, RiskTransition, ScoreRecord, score_id, transition_id};
 use crate::engine::time::rfc3339;
-use crate::log::{HeaderName, OutRecord, TopicPartition};
+use crate::log::{HeaderName, HeaderValue, OutRecord, TopicPartition};
 
 /// The complete decision state of the account; on scores, opaque and ours.
 pub const HEADER_DECISIONS: &str = "accountpulse.decisions";
@@ -41,30 +40,28 @@ pub struct OutputError {
     detail: String,
 }
 
-/// The record of a score. What `scratch` holds is lost; with one buffer for all records only their
-/// values are allocated, in the length they have.
-///
-/// # Errors
-/// [`OutputError`]
+/// The record of a score, with the journal header that belongs to it. What `scratch` holds is lost;
+/// with one buffer for all records only their values are allocated, in the length they have.
 pub fn score_record(
     scratch: &mut Vec<u8>,
     to: TopicPartition,
-    score: ScoreOutput,
+    record: &ScoreRecord<'_>,
+    decisions: &[u8],
     encoding: OutputEncoding,
     timestamp_ms: i64,
-) -> Result<OutRecord, OutputError> {
-    let ScoreOutput { account, record, decisions } = score;
+) -> OutRecord {
     scratch.clear();
     record.write_protobuf(scratch);
     let id = score_id(scratch);
     if encoding == OutputEncoding::Json {
-        json(scratch, &account, &record)?;
+        scratch.clear();
+        record.write_json(scratch);
     }
     let value = scratch.as_slice().to_vec();
-    let key = account.into_bytes();
+    let key = record.account_id.as_bytes().to_vec();
     let mut headers = headers(encoding, SCORE_TYPE, id, record.as_of, &key);
-    headers.push((HEADER_DECISIONS.into(), decisions));
-    Ok(OutRecord { to, key: Some(key), value: Some(value), headers, timestamp_ms })
+    headers.push((HEADER_DECISIONS.into(), decisions.to_vec().into()));
+    OutRecord { to, key: Some(key), value: Some(value), headers, timestamp_ms }
 }
 
 /// The record of a risk transition; `scratch` as above.
@@ -97,23 +94,23 @@ fn json(out: &mut Vec<u8>, account: &str, record: &impl serde::Serialize) -> Res
 
 fn headers(
     encoding: OutputEncoding,
-    ce_type: &[u8],
+    ce_type: &'static [u8],
     id: Vec<u8>,
     time_ms: i64,
     account: &[u8],
-) -> Vec<(HeaderName, Vec<u8>)> {
+) -> Vec<(HeaderName, HeaderValue)> {
     let content_type: &[u8] = match encoding {
         OutputEncoding::Json => b"application/json",
         OutputEncoding::Protobuf => b"application/x-protobuf",
     };
     // One more than these, for the decisions of a score.
-    let mut headers = Vec::with_capacity(8);
-    headers.push((HEADER_CONTENT_TYPE.into(), content_type.to_vec()));
-    headers.push((HEADER_CE_SPECVERSION.into(), SPECVERSION.to_vec()));
-    headers.push((HEADER_CE_ID.into(), id));
-    headers.push((HEADER_CE_SOURCE.into(), SOURCE.to_vec()));
-    headers.push((HEADER_CE_TYPE.into(), ce_type.to_vec()));
-    headers.push((HEADER_CE_TIME.into(), rfc3339(time_ms).into_bytes()));
-    headers.push((HEADER_CE_SUBJECT.into(), account.to_vec()));
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(8);
+    headers.push((HEADER_CONTENT_TYPE.into(), content_type.into()));
+    headers.push((HEADER_CE_SPECVERSION.into(), SPECVERSION.into()));
+    headers.push((HEADER_CE_ID.into(), id.into()));
+    headers.push((HEADER_CE_SOURCE.into(), SOURCE.into()));
+    headers.push((HEADER_CE_TYPE.into(), ce_type.into()));
+    headers.push((HEADER_CE_TIME.into(), rfc3339(time_ms).into_bytes().into()));
+    headers.push((HEADER_CE_SUBJECT.into(), account.to_vec().into()));
     headers
 }

@@ -133,13 +133,15 @@ struct HeaderRef<'a> {
     history: HistoryRef<'a>,
 }
 
-/// Encodes decisions for the journal; days up to `covered` are known to be in both page copies.
-pub fn encode_header(decisions: &Decisions, covered: Option<Day>) -> Vec<u8> {
+/// Encodes decisions for the journal into a buffer, whose content is lost; days up to `covered` are
+/// known to be in both page copies.
+pub fn encode_header(decisions: &Decisions, covered: Option<Day>, out: &mut Vec<u8>) {
     let Decisions { risks, band, published, history } = decisions;
     let history = history.after(covered);
     let header = HeaderRef { history_after: covered, risks, band: *band, published, history };
+    out.clear();
     // Serialising plain data into memory cannot fail; an empty header would be refused on read.
-    postcard::to_stdvec(&(HEADER_VERSION, header)).unwrap_or_default()
+    *out = postcard::to_extend(&(HEADER_VERSION, header), std::mem::take(out)).unwrap_or_default();
 }
 
 /// Replaces `decisions` by what a journal header says.
