@@ -8,7 +8,7 @@ use accountpulse::engine::Shard;
 use accountpulse::engine::record::OutputEncoding;
 use accountpulse::log::{OutRecord, TopicId, TopicPartition};
 use accountpulse::simulate::WorkloadOptions;
-use accountpulse::worker::{risk_record, score_record};
+use accountpulse::worker::OutputWriter;
 
 use crate::corpus::{Corpus, replay_telling, shard};
 use crate::figures::{beside, tell};
@@ -36,6 +36,7 @@ pub fn run(events: u64) {
 /// What was told, and what that took.
 #[derive(Default)]
 struct Told {
+    output: OutputWriter,
     cost: Cost,
     scores: u64,
     risks: u64,
@@ -47,21 +48,19 @@ impl Told {
     /// As a commit does: everything is there before anything goes out.
     fn take(&mut self, shard: &mut Shard, wall_ms: i64) -> u64 {
         let meter = Meter::start();
-        let (mut scratch, mut records) = (Vec::new(), Vec::new());
+        let (output, mut records) = (&mut self.output, Vec::new());
         let risks = shard.drain_each(Some(wall_ms), |record, decisions| {
-            records.push(score_record(&mut scratch, TO, &record, decisions, OutputEncoding::Json, wall_ms));
+            records.push(output.score(TO, &record, decisions, OutputEncoding::Json, wall_ms));
         });
-        self.scores += records.len() as u64;
+        let scores = records.len();
+        self.scores += scores as u64;
         self.risks += risks.len() as u64;
-        for risk in &risks {
-            let record = risk_record(&mut scratch, TO, risk, OutputEncoding::Json, wall_ms);
-            records.push(record.expect("a transition is JSON"));
-        }
+        records.extend(risks.iter().map(|risk| output.risk(TO, risk, OutputEncoding::Json, wall_ms)));
         black_box(&records);
         self.bytes += records.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
         self.header_bytes += records.iter().map(header_bytes).sum::<usize>();
         let told = records.len() as u64;
-        drop(records);
+        output.give_back(records.into_iter().take(scores));
         self.cost.add(meter.stop());
         told
     }

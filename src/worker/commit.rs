@@ -17,7 +17,7 @@ use super::RebuildReason;
 use super::counts::Told;
 use super::dead_letter::size_of;
 use super::format::{self, CopyStamp, FormatError, Key, Marker, ShardRecord, StateIdentity};
-use super::output::{self, OutputError};
+use super::output::OutputWriter;
 use super::owned::OwnedShard;
 use super::planted::Break;
 use super::rounds::{CopyInfo, WrittenPage};
@@ -32,9 +32,6 @@ use crate::log::{
 /// limits; the worker cannot go on without losing something.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// An output does not serialise.
-    #[error(transparent)]
-    Output(#[from] OutputError),
     /// A checkpoint value does not encode.
     #[error("the checkpoint of shard {partition} cannot be written: {source}")]
     Checkpoint {
@@ -118,6 +115,7 @@ pub(super) struct PrepareContext<'c> {
 /// commit must be carried out or the shards dropped.
 pub(super) fn prepare<B: RecordBatch>(
     shards: &mut BTreeMap<u32, OwnedShard<B>>,
+    output: &mut OutputWriter,
     context: &PrepareContext<'_>,
 ) -> Result<Option<CommitCycle>, PrepareError> {
     let mut builder = Builder {
@@ -129,7 +127,7 @@ pub(super) fn prepare<B: RecordBatch>(
         shares: Vec::new(),
         tally: Tally::default(),
         page_budget: context.settings.page_bytes_per_commit,
-        scratch: Vec::new(),
+        output,
     };
     let first = context.first;
     let order: Vec<u32> = shards.range(first..).chain(shards.range(..first)).map(|(p, _)| *p).collect();
@@ -156,8 +154,7 @@ struct Builder<'c> {
     shares: Vec<Share>,
     tally: Tally,
     page_budget: usize,
-    /// Where records are written before their length is known.
-    scratch: Vec<u8>,
+    output: &'c mut OutputWriter,
 }
 
 impl Builder<'_> {
@@ -198,7 +195,7 @@ impl Builder<'_> {
             risks.extend(told);
         }
         for risk in &risks {
-            self.risk(partition, risk, stamp_ms)?;
+            self.risk(partition, risk, stamp_ms);
         }
         self.letters.append(&mut owned.dead_letters);
         owned.dead_letter_bytes = 0;
@@ -209,17 +206,16 @@ impl Builder<'_> {
     fn score(&mut self, partition: u32, record: &ScoreRecord<'_>, decisions: &[u8], stamp_ms: i64) {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.scores, partition };
-        let record =
-            output::score_record(&mut self.scratch, to, record, decisions, *output_encoding, stamp_ms);
+        let record = self.output.score(to, record, decisions, *output_encoding, stamp_ms);
         self.tally.effect_bytes += size_of(&record);
         self.tally.scores += 1;
         self.scores.push(record);
     }
 
-    fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) -> Result<(), PrepareError> {
+    fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.risks, partition };
-        let record = output::risk_record(&mut self.scratch, to, risk, *output_encoding, stamp_ms)?;
+        let record = self.output.risk(to, risk, *output_encoding, stamp_ms);
         self.tally.effect_bytes += size_of(&record);
         self.tally.transitions += 1;
         let which = (risk.rule.clone(), risk.severity.name(), risk.transition.name());
@@ -228,7 +224,6 @@ impl Builder<'_> {
             self.tally.transition_times_ms.push(risk.at_ms);
         }
         self.risks.push(record);
-        Ok(())
     }
 
     fn checkpoint<B: RecordBatch>(&mut self, owned: &mut OwnedShard<B>) -> Result<(), FormatError> {
@@ -451,7 +446,15 @@ impl CommitCycle {
     }
 
     /// The commit has landed: the books of its shards move on.
-    pub fn landed<B: RecordBatch>(self, shards: &mut BTreeMap<u32, OwnedShard<B>>, wall_ms: i64) -> Tally {
+    pub fn landed<B: RecordBatch>(
+        self,
+        shards: &mut BTreeMap<u32, OwnedShard<B>>,
+        output: &mut OutputWriter,
+        wall_ms: i64,
+    ) -> Tally {
+        // Scores stand in front.
+        let scores = usize::try_from(self.tally.scores).unwrap_or(usize::MAX);
+        output.give_back(self.records.into_iter().take(scores));
         for share in self.shares {
             let Some(owned) = shards.get_mut(&share.partition) else { continue };
             owned.commit = share.number;

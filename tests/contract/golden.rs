@@ -21,7 +21,7 @@ use accountpulse::engine::record::{OutputEncoding, RecordKind, RiskTransition, j
 use accountpulse::engine::risk::Transition;
 use accountpulse::engine::{EngineConfig, Input, ScoreOutput, Shard, ShardId};
 use accountpulse::log::{HeaderName, HeaderValue, OutRecord, TopicId, TopicPartition};
-use accountpulse::worker::{HEADER_CONTENT_TYPE, HEADER_DECISIONS, risk_record, score_record};
+use accountpulse::worker::{HEADER_CONTENT_TYPE, HEADER_DECISIONS, OutputWriter};
 use jiff::Timestamp;
 
 use super::records::{Told, told};
@@ -100,9 +100,9 @@ impl Record {
         match self {
             Record::Score(score) => {
                 let ScoreOutput { record, decisions, .. } = &**score;
-                score_record(&mut Vec::new(), TO, record, decisions, encoding, 0)
+                OutputWriter::default().score(TO, record, decisions, encoding, 0)
             }
-            Record::Risk(risk) => risk_record(&mut Vec::new(), TO, risk, encoding, 0).unwrap(),
+            Record::Risk(risk) => OutputWriter::default().risk(TO, risk, encoding, 0),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Score records as JSON, by hand: they are most of what is told, and the general machinery would
-//! look at every letter of words that never change.
+//! Records as JSON, by hand: there are many, and the general machinery would look at every letter
+//! of words that never change.
 //!
 //! The bytes are those that [`serde::Serialize`] of the same record gives; tests hold the two
 //! together, so a field is added to both. Text is escaped as `serde_json` does.
 
-use super::{Change, Contribution, RiskSummary, ScoreRecord};
+use super::{Change, Contribution, RiskSummary, RiskTransition, ScoreRecord};
 use crate::engine::account::{Band, Phase};
+use crate::engine::rule::{Item, Number};
 use crate::engine::score::CoverageClass;
 use crate::engine::time::push_rfc3339;
 
@@ -20,10 +21,7 @@ impl ScoreRecord<'_> {
         digits(out, self.v.into());
         put(out, br#","account_id":"#);
         text(out, &self.account_id);
-        if let Some(name) = &self.account_name {
-            put(out, br#","account_name":"#);
-            text(out, name);
-        }
+        given(out, br#","account_name":"#, self.account_name.as_deref(), text);
         put(out, br#","score":"#);
         maybe(out, self.score.map(i64::from), number);
         put(out, br#","score_hundredths":"#);
@@ -53,26 +51,101 @@ impl ScoreRecord<'_> {
         list(out, &self.causes, |out, cause| text(out, cause));
         put(out, br#","risks":"#);
         list(out, &self.risks, summary);
-        put(out, br#","as_of":""#);
-        push_rfc3339(out, self.as_of);
-        put(out, br#"","config_version":"#);
+        put(out, br#","as_of":"#);
+        instant(out, self.as_of);
+        put(out, br#","config_version":"#);
         text(out, &self.config_version);
         out.push(b'}');
     }
 }
 
+impl RiskTransition {
+    /// Appends the record as JSON.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.reserve(USUAL_BYTES);
+        put(out, br#"{"v":"#);
+        digits(out, self.v.into());
+        put(out, br#","id":"#);
+        text(out, &self.id);
+        put(out, br#","account_id":"#);
+        text(out, &self.account_id);
+        given(out, br#","account_name":"#, self.account_name.as_deref(), text);
+        put(out, br#","rule":"#);
+        text(out, &self.rule);
+        put(out, br#","title":"#);
+        text(out, &self.title);
+        put(out, br#","transition":"#);
+        word(out, self.transition.name());
+        put(out, br#","transition_seq":"#);
+        digits(out, self.transition_seq.into());
+        put(out, br#","severity":"#);
+        word(out, self.severity.name());
+        put(out, br#","began_at":"#);
+        instant(out, self.began_at_ms);
+        put(out, br#","fired_at":"#);
+        instant(out, self.fired_at_ms);
+        put(out, br#","at":"#);
+        instant(out, self.at_ms);
+        put(out, if self.backfill { br#","backfill":true"# } else { br#","backfill":false"# });
+        put(out, br#","what":"#);
+        text(out, &self.what);
+        put(out, br#","evidence":{"numbers":"#);
+        list(out, &self.evidence.numbers, evidence_number);
+        put(out, br#","items":"#);
+        list(out, &self.evidence.items, evidence_item);
+        out.push(b'}');
+        given(out, br#","caused_by":"#, self.caused_by.as_deref(), text);
+        put(out, br#","score_hundredths":"#);
+        maybe(out, self.score_hundredths.map(i64::from), number);
+        put(out, br#","band":"#);
+        maybe(out, self.band, band);
+        put(out, br#","coverage_basis_points":"#);
+        digits(out, self.coverage_basis_points.into());
+        if let Some(money) = &self.money_at_stake {
+            put(out, br#","money_at_stake":{"annual_minor":"#);
+            number(out, money.annual_minor);
+            put(out, br#","currency":"#);
+            text(out, &money.currency);
+            out.push(b'}');
+        }
+        given(out, br#","owner":"#, self.owner.as_deref(), text);
+        put(out, br#","play":"#);
+        text(out, &self.play);
+        put(out, br#","config_version":"#);
+        text(out, &self.config_version);
+        out.push(b'}');
+    }
+}
+
+fn evidence_number(out: &mut Vec<u8>, fact: &Number) {
+    put(out, br#"{"name":"#);
+    text(out, &fact.name);
+    put(out, br#","unit":"#);
+    text(out, &fact.unit);
+    put(out, br#","now":"#);
+    maybe(out, fact.now, number);
+    given(out, br#","before":"#, fact.before, number);
+    out.push(b'}');
+}
+
+fn evidence_item(out: &mut Vec<u8>, item: &Item) {
+    put(out, br#"{"kind":"#);
+    text(out, &item.kind);
+    put(out, br#","id":"#);
+    text(out, &item.id);
+    put(out, br#","event_id":"#);
+    text(out, &item.event_id);
+    put(out, br#","detail":"#);
+    text(out, &item.detail);
+    out.push(b'}');
+}
+
 fn contribution(out: &mut Vec<u8>, line: &Contribution<'_>) {
     let (words, unit) = line.words.json();
     put(out, words);
-    if let Some(value) = line.value {
-        put(out, br#","value":"#);
-        number(out, value);
-    }
+    given(out, br#","value":"#, line.value, number);
     put(out, unit);
-    if let Some(points) = line.points_hundredths {
-        put(out, br#","points_hundredths":"#);
-        number(out, points.into());
-    }
+    given(out, br#","points_hundredths":"#, line.points_hundredths.map(i64::from), number);
     put(out, br#","weight_ppm":"#);
     digits(out, line.weight_ppm.into());
     put(out, br#","contribution_hundredths":"#);
@@ -97,9 +170,9 @@ fn summary(out: &mut Vec<u8>, risk: &RiskSummary) {
     word(out, phase(risk.phase));
     put(out, br#","severity":"#);
     word(out, risk.severity.name());
-    put(out, br#","began_at":""#);
-    push_rfc3339(out, risk.began_at);
-    put(out, br#""}"#);
+    put(out, br#","began_at":"#);
+    instant(out, risk.began_at);
+    out.push(b'}');
 }
 
 fn band(out: &mut Vec<u8>, band: Band) {
@@ -133,6 +206,14 @@ fn maybe<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>
     }
 }
 
+/// A field that is left out when it has no value.
+fn given<T>(out: &mut Vec<u8>, name: &[u8], value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+    if let Some(value) = value {
+        put(out, name);
+        write(out, value);
+    }
+}
+
 fn list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
     out.push(b'[');
     for (index, item) in items.iter().enumerate() {
@@ -142,6 +223,12 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
         write(out, item);
     }
     out.push(b']');
+}
+
+fn instant(out: &mut Vec<u8>, at_ms: i64) {
+    out.push(b'"');
+    push_rfc3339(out, at_ms);
+    out.push(b'"');
 }
 
 /// A word of ours that needs no escaping.

@@ -6,10 +6,10 @@
 //! `decode.rs` reads it back and gives the JSON twin, `id.rs` names each record.
 //!
 //! A record borrows what it says from the state it is made of; one that was decoded or kept owns
-//! it. `json.rs` writes scores as JSON, `words.rs` holds what is the same in all of them.
+//! it. `json.rs` writes JSON, `words.rs` holds what is the same in the records of all scores.
 //!
-//! To add a field: here, in the schema, and a line in `encode.rs`, `decode.rs` and, for scores,
-//! `json.rs`; `tests/contract` holds them together and says which version question to answer first.
+//! To add a field: here, in the schema, and a line in `encode.rs`, `decode.rs` and `json.rs`;
+//! `tests/contract` holds them together and says which version question to answer first.
 
 mod decode;
 mod encode;
