@@ -39,8 +39,8 @@ impl Evaluator {
         // This record says how the day closes unless another one follows.
         account.decisions.history.expect(today, closing_value(account));
         let causes = std::mem::take(&mut account.causes).iter().map(Noted::told).collect();
-        encode_header(&account.decisions, covered, header);
         let account = &*account;
+        let header = encode_header(&account.decisions, covered, header);
         let card = config.scoring.scorecards.get(usize::from(account.points.card));
         let record = ScoreRecord {
             v: RECORD_VERSION,
@@ -61,7 +61,7 @@ impl Evaluator {
             as_of: clock_ms,
             config_version: (&**version).into(),
         };
-        (record, header.as_slice())
+        (record, header)
     }
 }
 
