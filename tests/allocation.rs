@@ -1,6 +1,7 @@
 //! Decoding an event allocates nothing, in either encoding, plain or framed or with headers. The
 //! exceptions are said: escaped text in JSON, lists of features, base64. Nor does a login or a use that
-//! finds what it counts in already there, but for what remembers it, which grows by doubling.
+//! finds what it counts in already there, but for what remembers it, which grows by doubling. And telling a
+//! score allocates the lists of its record and nothing else: the log is handed room that was used before.
 //!
 //! Its own test target, because a counting allocator counts for the whole process.
 
@@ -9,12 +10,16 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use accountpulse::engine::event::{
     Encoding, Headers, Intake, NoHeaders, PersonKey, RawRecord, decode_json, pb,
 };
 use accountpulse::engine::partition::partition_of;
-use accountpulse::engine::{Input, Shard, ShardId};
+use accountpulse::engine::record::OutputEncoding;
+use accountpulse::engine::{EngineConfig, Input, Shard, ShardId};
+use accountpulse::log::{TopicId, TopicPartition};
+use accountpulse::worker::OutputWriter;
 use prost::Message;
 
 struct Counting;
@@ -152,6 +157,50 @@ fn an_event_that_only_counts_allocates_nothing() {
     }
     // Two filters remember up to three times as many events as at first.
     assert!(allocated <= 4, "{allocated} allocations");
+}
+
+/// The event of a day on which somebody logs in and answers a survey.
+fn day(shard: &mut Shard, number: i64, answer: i64) {
+    let at_ms = 1_767_607_200_000 + number * 86_400_000;
+    let at = accountpulse::engine::time::rfc3339(at_ms);
+    let event = |kind: &str| {
+        format!(r#"{{"id":"{kind}-{number}","account_id":"acme","occurred_at":"{at}","{kind}":"#)
+    };
+    shard.advance(at_ms - 1, usize::MAX);
+    for json in [
+        format!(r#"{}{{"user_id":"ann"}}}}"#, event("login")),
+        format!(r#"{}{{"id":"T","status":"open","opened_at":"{at}"}}}}"#, event("ticket")),
+        format!(
+            r#"{}{{"id":"S{number}","type":"nps","score":{answer},"respondent":"ann"}}}}"#,
+            event("survey")
+        ),
+    ] {
+        shard.apply(Input(0), &decode_json(json.as_bytes(), &PersonKey::new([7; 16])).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn telling_a_score_allocates_little() {
+    let mut shard = Shard::new(Arc::new(EngineConfig::default()), ShardId { partition: 0, partitions: 1 });
+    let to = TopicPartition { topic: TopicId(0), partition: 0 };
+    let (mut output, mut told, mut most) = (OutputWriter::default(), 0, 0);
+    for number in 0..60 {
+        day(&mut shard, number, number * 5 % 11);
+        let before = ALLOCATIONS.with(Cell::get);
+        shard.drain_each(None, |record, decisions| {
+            let out = output.score(to, &record, decisions, OutputEncoding::Json, 0);
+            // All buffers have their size after the first weeks.
+            if number > 30 {
+                let lists = record.causes.len() + record.risks.len();
+                let allocations = ALLOCATIONS.with(Cell::get) - before;
+                most = most.max(allocations - lists as u64);
+                told += 1;
+            }
+            output.give_back([out].into_iter());
+        });
+    }
+    assert!(told > 10, "{told}");
+    assert!(most <= 10, "{most} allocations beside causes and risks");
 }
 
 fn allocations_are_counted() -> bool {

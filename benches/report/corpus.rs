@@ -110,6 +110,16 @@ pub fn shard(partition: u32, partitions: u32) -> Shard {
 /// Sends a corpus through a shard as a worker does: a batch of events, then the clock, then what
 /// is to be told.
 pub fn replay(corpus: &Corpus, encoding: Encoding, shard: &mut Shard) -> Replayed {
+    replay_telling(corpus, encoding, shard, &mut drain)
+}
+
+/// The same, where `tell` takes what is to be told at an instant and says how much.
+pub fn replay_telling(
+    corpus: &Corpus,
+    encoding: Encoding,
+    shard: &mut Shard,
+    tell: &mut impl FnMut(&mut Shard, i64) -> u64,
+) -> Replayed {
     let mut replayed = Replayed::default();
     let (key, mut records) = (key(), corpus.records().peekable());
     while records.peek().is_some() {
@@ -128,7 +138,7 @@ pub fn replay(corpus: &Corpus, encoding: Encoding, shard: &mut Shard) -> Replaye
         }
         replayed.events.add(meter.stop());
         let meter = Meter::start();
-        replayed.outputs += advance(shard, newest_ms);
+        replayed.outputs += advance_telling(shard, newest_ms, tell);
         replayed.clock.add(meter.stop());
     }
     replayed
@@ -140,10 +150,14 @@ pub fn apply(shard: &mut Shard, event: &Event<'_>) {
 
 /// Lets the clock follow and takes what came out; returns how much.
 pub fn advance(shard: &mut Shard, to_ms: i64) -> u64 {
+    advance_telling(shard, to_ms, &mut drain)
+}
+
+fn advance_telling(shard: &mut Shard, to_ms: i64, tell: &mut impl FnMut(&mut Shard, i64) -> u64) -> u64 {
     let mut outputs = 0;
     loop {
         let clock_ms = shard.advance(to_ms, MAX_EFFECTS);
-        outputs += drain(shard, clock_ms);
+        outputs += tell(shard, clock_ms);
         if clock_ms >= to_ms && !shard.is_evaluating() {
             return outputs;
         }

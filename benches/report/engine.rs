@@ -6,17 +6,23 @@ use accountpulse::simulate::WorkloadOptions;
 use crate::corpus::{Corpus, decode_alone, replay, shard};
 use crate::decode;
 use crate::figures::{Wanted, beside, tell};
+use crate::outputs;
 use crate::sizes::Sizes;
 use crate::workload::Encoding;
 
-/// `engine_json_ns`, `engine_proto_ns`.
+/// `engine_json_ns`, `engine_proto_ns`, `output_ns`.
 pub fn run(sizes: &Sizes, wanted: &Wanted) {
     for (encoding, name) in [(Encoding::Json, "engine_json_ns"), (Encoding::Proto, "engine_proto_ns")] {
         if wanted.has(name) {
             measure(sizes.engine_events, encoding, name);
         }
     }
-    decode::run(sizes.decode_rounds);
+    if wanted.has("output_ns") {
+        outputs::run(sizes.output_events);
+    }
+    if wanted.has("engine_json_ns") || wanted.has("engine_proto_ns") {
+        decode::run(sizes.decode_rounds);
+    }
 }
 
 fn measure(events: u64, encoding: Encoding, name: &str) {

@@ -104,7 +104,7 @@ const fn figure(
 
 use Budget::{AtLeast, AtMost};
 
-pub const FIGURES: [Figure; 17] = [
+pub const FIGURES: [Figure; 18] = [
     figure(
         "kafka_cpu_s_per_m_json",
         Group::Json,
@@ -129,6 +129,13 @@ pub const FIGURES: [Figure; 17] = [
         "decode, apply, score, rules, deadlines and outputs per JSON event, one core",
     ),
     figure("engine_proto_ns", Group::Engine, "ns/event", AtMost(600.0), "the same for protobuf"),
+    figure(
+        "output_ns",
+        Group::Engine,
+        "ns/record",
+        AtMost(2_000.0),
+        "building a score or a transition from state and writing it as JSON with key and headers",
+    ),
     figure(
         "accounts_ratio",
         Group::Memory,

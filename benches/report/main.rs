@@ -17,7 +17,7 @@
 //!
 //! - `figures.rs` names, budgets and the form of a line; `sizes.rs` how much is measured
 //! - `report.rs` the groups one after the other; `page.rs`, `machine.rs` the document
-//! - without a log: `engine.rs`, `decode.rs`, `typical.rs`, `memory.rs`, `cores.rs`
+//! - without a log: `engine.rs`, `outputs.rs`, `decode.rs`, `typical.rs`, `memory.rs`, `cores.rs`
 //! - on Kafka: `throughput.rs`, `checkpoint.rs`, `latency.rs`, `restore.rs`, `idle.rs`,
 //!   `overload.rs`, over `cluster.rs`, `workload.rs`, `live.rs`, `instance.rs`, `drain.rs`
 //!
@@ -42,6 +42,7 @@ mod live;
 mod machine;
 mod measure;
 mod memory;
+mod outputs;
 mod overload;
 mod page;
 mod profile;

@@ -10,6 +10,8 @@ pub struct Sizes {
     pub threads: usize,
     /// Events through the engine, in each encoding.
     pub engine_events: u64,
+    /// Events behind the outputs that are built and written.
+    pub output_events: u64,
     /// Rounds of decoding 20,000 events.
     pub decode_rounds: usize,
     /// Typical accounts in memory; a hundredth of them are the few to compare with.
@@ -49,6 +51,7 @@ impl Sizes {
         Sizes {
             threads: 2,
             engine_events: 5_000_000,
+            output_events: 1_000_000,
             decode_rounds: 60,
             typical_accounts: 1_000_000,
             ratio_events: 2_000_000,
@@ -72,6 +75,7 @@ impl Sizes {
     pub fn quick() -> Sizes {
         Sizes {
             engine_events: 200_000,
+            output_events: 100_000,
             decode_rounds: 4,
             typical_accounts: 20_000,
             ratio_events: 100_000,

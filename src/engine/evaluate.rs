@@ -1,21 +1,17 @@
 //! Evaluating one account: refresh the score lines that can have changed, move the band and the
 //! risks that read what changed, and note what is to be told. Time comes from the shard.
 
-use super::account::{
-    Close, Decisions, Facts, MasterField, Moment, Phase, Published, PublishedLine, RiskState, currency,
-    encode_header,
-};
+use super::account::PublishedLine;
+use super::account::{Close, Decisions, Facts, MasterField, Moment, RiskState, currency};
 use super::config::EngineConfig;
 use super::event::{Body, Event};
-use super::feature::{COMPARED_AHEAD_DAYS, FeatureId, ScoreNow, Tally, Touch, View, annual_minor};
+use super::feature::{COMPARED_AHEAD_DAYS, ScoreNow, Tally, Touch, View, annual_minor};
 use super::judge::Ruling;
 use super::quiet::Due;
-use super::record::{
-    Change, Contribution, Money, Previous, RECORD_VERSION, RiskSummary, RiskTransition, ScoreRecord, Word,
-};
+use super::record::{Money, RECORD_VERSION, RiskTransition};
 use super::risk::{Instant, Transition, risk_id};
-use super::rule::{RULE_COUNT, RuleDef, by_id, numbered};
-use super::score::{CoverageClass, Line, Points, Score, Scorer, UNFORESEEN, line_number, whole_points};
+use super::rule::{RULE_COUNT, RuleDef, numbered};
+use super::score::{CoverageClass, Points, Score, Scorer, UNFORESEEN, whole_points};
 use super::time::{Calendar, Day};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -59,15 +55,6 @@ pub(super) struct Account {
 pub(super) enum Noted {
     Event(Box<str>),
     Deadline(i64),
-}
-
-impl std::fmt::Display for Noted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Noted::Event(id) => write!(f, "event:{id}"),
-            Noted::Deadline(at_ms) => write!(f, "deadline:{}", super::time::rfc3339(*at_ms)),
-        }
-    }
 }
 
 impl Account {
@@ -166,6 +153,8 @@ pub(super) struct Evaluator {
     pub scorer: Scorer,
     /// In the order of the rules.
     pub rulings: Box<[Ruling]>,
+    /// Where the journal header of a record is written.
+    pub header: Vec<u8>,
 }
 
 /// The event an evaluation answers to. What it moves happens at its time, not at the clock,
@@ -194,6 +183,7 @@ impl Evaluator {
             calendar: config.calendar(),
             scorer: Scorer::new(config.scoring.clone()),
             rulings: numbered().map(|numbered| Ruling::new(numbered, &config.rules)).collect(),
+            header: Vec::new(),
             config,
         }
     }
@@ -290,125 +280,28 @@ impl Evaluator {
         })
     }
 
-    /// Full, partial or unknown.
-    pub(super) fn coverage_class(&self, score: Score) -> CoverageClass {
-        match score {
-            Score { hundredths: None, .. } => CoverageClass::Unknown,
-            Score { coverage_bp, .. } if coverage_bp >= FULL_COVERAGE_BP => CoverageClass::Full,
-            Score { .. } => CoverageClass::Partial,
-        }
-    }
-
     /// Whether the whole-number score, the band or the coverage class differ from what was
     /// published last. An account about which nothing is known has nothing to publish.
     pub(super) fn is_due(&self, account: &Account) -> bool {
         let now = (account.score.hundredths.map(whole_points), account.decisions.band);
-        let class = self.coverage_class(account.score);
+        let class = coverage_class(account.score);
         match &account.decisions.published {
             None => class != CoverageClass::Unknown,
             Some(told) => {
                 let told_score = Score { hundredths: told.score_hundredths, coverage_bp: told.coverage_bp };
                 now != (told.score_hundredths.map(whole_points), told.band)
-                    || class != self.coverage_class(told_score)
+                    || class != coverage_class(told_score)
             }
         }
     }
-
-    /// The record that publishes an account's score and decisions; afterwards they count as told.
-    pub(super) fn publish(
-        &mut self,
-        account: &mut Account,
-        clock_ms: i64,
-        covered: Option<Day>,
-    ) -> (ScoreRecord, Vec<u8>) {
-        let tally = Tally::default();
-        let view = account.view(self.calendar, clock_ms, &tally);
-        let scoring = self.scorer.scoring();
-        let scorecard = scoring
-            .scorecards
-            .get(usize::from(account.points.card))
-            .map_or_else(String::new, |card| card.name.clone());
-        let lines = self.scorer.explain(&account.points);
-        let present = |line: &&Line<'_>| line.points.is_some() || line.feature.is_none();
-        let contributions: Vec<Contribution> =
-            lines.iter().filter(present).map(|line| contribution(line, &view)).collect();
-        let numbers: Vec<u32> = lines.iter().filter(present).map(|line| line_number(line.name)).collect();
-        // A line without a value contributes nothing.
-        let told_lines =
-            contributions.iter().zip(&numbers).filter(|(line, _)| line.contribution_hundredths != 0);
-        let told_line = |(line, &number): (&Contribution, &u32)| PublishedLine {
-            line: number,
-            contribution: line.contribution_hundredths,
-        };
-        let told = Published {
-            score_hundredths: account.score.hundredths,
-            band: account.decisions.band,
-            coverage_bp: account.score.coverage_bp,
-            lines: told_lines.map(told_line).collect(),
-        };
-        let absent = self.scorer.absent(&account.points);
-        let today = view.today();
-        let before = account.decisions.published.replace(told);
-        // This record says how the day closes unless another one follows.
-        account.decisions.history.expect(today, closing_value(account));
-        let changes = self.changes(before.as_ref(), &contributions, &numbers);
-        let record = ScoreRecord {
-            v: RECORD_VERSION,
-            account_id: account.id.to_string(),
-            account_name: account.facts.text(MasterField::Name).map(str::to_owned),
-            score: account.score.hundredths.map(whole_points),
-            score_hundredths: account.score.hundredths,
-            band: account.decisions.band,
-            coverage_basis_points: account.score.coverage_bp,
-            coverage: self.coverage_class(account.score),
-            scorecard,
-            contributions,
-            absent: absent.into_iter().map(Word::from).collect(),
-            previous: before
-                .map(|told| Previous { score_hundredths: told.score_hundredths, band: told.band }),
-            changes,
-            causes: std::mem::take(&mut account.causes).iter().map(Noted::to_string).collect(),
-            risks: summaries(account),
-            as_of: clock_ms,
-            config_version: self.version.clone(),
-        };
-        (record, encode_header(&account.decisions, covered))
-    }
-
-    /// Lines that differ from what was published; their deltas sum to the change of the score.
-    fn changes(&self, before: Option<&Published>, now: &[Contribution], numbers: &[u32]) -> Vec<Change> {
-        let before = before.map_or(&[][..], |told| &told.lines);
-        let was = |number: u32| before.iter().find(|l| l.line == number).map_or(0, |l| l.contribution);
-        let moved = now.iter().zip(numbers).filter_map(|(line, &number)| {
-            let delta_hundredths = line.contribution_hundredths - was(number);
-            (delta_hundredths != 0).then(|| Change { line: line.line.clone(), delta_hundredths })
-        });
-        let gone = before.iter().filter(|l| l.contribution != 0 && !numbers.contains(&l.line));
-        let gone = gone.map(|l| Change { line: self.line_name(l.line), delta_hundredths: -l.contribution });
-        moved.chain(gone).collect()
-    }
-
-    fn line_name(&self, number: u32) -> Word {
-        let features = super::feature::CATALOGUE.iter().map(|def| def.name);
-        let caps =
-            self.config.scoring.scorecards.iter().flat_map(|card| card.caps.iter().map(|cap| &*cap.name));
-        let name = features.chain(caps).find(|name| line_number(name) == number);
-        name.unwrap_or("(removed)").to_owned().into()
-    }
 }
 
-/// A line as it is told. Its words are ours, unless it is a cap or a group of the configuration.
-fn contribution(line: &Line<'_>, view: &View<'_>) -> Contribution {
-    let def = line.feature.map(FeatureId::def);
-    let group = def.map(|def| def.group()).filter(|group| *group == line.group);
-    Contribution {
-        line: def.map_or_else(|| line.name.to_owned().into(), |def| def.name.into()),
-        group: group.map_or_else(|| line.group.to_owned().into(), Word::Borrowed),
-        value: line.feature.and_then(|feature| feature.value(view)),
-        unit: def.map(|def| def.unit.name().into()),
-        points_hundredths: line.points,
-        weight_ppm: line.weight_ppm,
-        contribution_hundredths: line.contribution,
+/// Full, partial or unknown.
+pub(super) fn coverage_class(score: Score) -> CoverageClass {
+    match score {
+        Score { hundredths: None, .. } => CoverageClass::Unknown,
+        Score { coverage_bp, .. } if coverage_bp >= FULL_COVERAGE_BP => CoverageClass::Full,
+        Score { .. } => CoverageClass::Partial,
     }
 }
 
@@ -423,19 +316,4 @@ pub(super) fn note_cause(account: &mut Account, cause: Option<&str>, at_ms: i64)
         account.causes.remove(0);
     }
     account.causes.push(cause.map_or(Noted::Deadline(at_ms), |id| Noted::Event(id.into())));
-}
-
-fn summaries(account: &Account) -> Vec<RiskSummary> {
-    let live = account.decisions.risks.iter().filter(|state| state.phase != Phase::Resolved);
-    live.filter_map(|state| {
-        let rule = by_id(state.rule)?;
-        Some(RiskSummary {
-            id: risk_id(&account.id, rule.key, state.began_ms),
-            rule: rule.key.into(),
-            phase: state.phase,
-            severity: state.severity,
-            began_at: state.began_ms,
-        })
-    })
-    .collect()
 }

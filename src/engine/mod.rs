@@ -9,6 +9,7 @@
 //! feature/  the catalogue                       page.rs  the unit of checkpointing
 //! score/    ramps, weights, caps, explanations  shard.rs all state of one partition
 //! record/   what is told, as JSON and protobuf  replay.rs files through shards, in event time
+//! evaluate.rs, publish.rs                       what one account comes to, and what it tells
 //! ```
 
 pub mod account;
@@ -20,6 +21,7 @@ mod judge;
 pub mod limits;
 mod page;
 pub mod partition;
+mod publish;
 mod quiet;
 pub mod record;
 pub mod replay;

@@ -97,7 +97,7 @@ pub fn risk_id(account: &str, rule_key: &str, began_ms: i64) -> String {
     bytes.extend_from_slice(rule_key.as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(&began_ms.to_be_bytes());
-    hexadecimal(xxh3_128(&bytes)).map(char::from).iter().collect()
+    String::from_utf8(hexadecimal(xxh3_128(&bytes)).to_vec()).unwrap_or_default()
 }
 
 /// Moves one risk. `hindsight` looks back at the instant it fired.

@@ -50,12 +50,12 @@ impl Day {
         // Days from the last first of March to the first day of the quarter.
         let quarter = match month {
             1..=2 => 306,
-            3 => -59 - i64::from(is_leap),
+            3 => -59 - i32::from(is_leap),
             4..=6 => 31,
             7..=9 => 122,
             _ => 214,
         };
-        self.minus((day_of_year - quarter) as i32)
+        self.minus(day_of_year as i32 - quarter)
     }
 
     fn any_quarter_start(self) -> Day {
@@ -96,21 +96,31 @@ impl Calendar {
 
 /// An instant as RFC 3339 in UTC, for people and for JSON.
 pub fn rfc3339(at_ms: i64) -> String {
-    usual_rfc3339(at_ms).unwrap_or_else(|| {
-        jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms}ms"), |at| at.to_string())
-    })
+    let mut text = Vec::with_capacity(USUAL_INSTANT.len());
+    push_rfc3339(&mut text, at_ms);
+    String::from_utf8(text).unwrap_or_default()
 }
+
+/// The same, appended to a buffer.
+pub fn push_rfc3339(out: &mut Vec<u8>, at_ms: i64) {
+    if let Some((text, length)) = usual_rfc3339(at_ms) {
+        return out.extend_from_slice(&text[..length]);
+    }
+    let text =
+        jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms}ms"), |at| at.to_string());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The form of an instant in the years that occur.
+const USUAL_INSTANT: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
 
 /// Year and month of a day in the four hundred years from 2000-03-01, when the calendar begins to
 /// repeat itself, and how many days it lies after the last first of March.
-fn usual_date(days: i64) -> Option<(i64, i64, i64)> {
+fn usual_date(days: i64) -> Option<(u32, u32, u32)> {
     // Days before these years, and of them. With March first, a leap day ends its year.
     const ERA_FROM: i64 = 11_017;
-    const ERA: i64 = 146_097;
-    let day = days - ERA_FROM;
-    if !(0..ERA).contains(&day) {
-        return None;
-    }
+    const ERA: u32 = 146_097;
+    let day = u32::try_from(days - ERA_FROM).ok().filter(|day| *day < ERA)?;
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day_of_year = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day_of_year + 2) / 153;
@@ -118,37 +128,44 @@ fn usual_date(days: i64) -> Option<(i64, i64, i64)> {
     Some((year, month, day_of_year))
 }
 
-/// The same for the years that occur, without the machinery for all others: every record that is told
-/// holds several.
-fn usual_rfc3339(at_ms: i64) -> Option<String> {
-    let ms = at_ms.rem_euclid(DAY_MS);
+/// The text and its length for the years that occur, without the machinery for all others: every
+/// record that is told holds several.
+fn usual_rfc3339(at_ms: i64) -> Option<([u8; 24], usize)> {
+    let ms = at_ms.rem_euclid(DAY_MS) as u32;
     let (year, month, day_of_year) = usual_date(at_ms.div_euclid(DAY_MS))?;
     let months = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * months + 2) / 5 + 1;
-    let digit = |value: i64, place: i64| b'0' + (value / place % 10) as u8;
-    let pair = |value: i64| [digit(value, 10), digit(value, 1)];
-    let mut text = Vec::with_capacity(24);
-    text.extend(pair(year / 100));
-    text.extend(pair(year % 100));
-    for (mark, value) in [
-        (b'-', month),
-        (b'-', day_of_month),
-        (b'T', ms / HOUR_MS),
-        (b':', ms / 60_000 % 60),
-        (b':', ms / 1_000 % 60),
+    let (seconds, fraction) = (ms / 1_000, ms % 1_000);
+    let mut text = *USUAL_INSTANT;
+    for (at, value) in [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day_of_month),
+        (11, seconds / 3_600),
+        (14, seconds / 60 % 60),
+        (17, seconds % 60),
+        // The last digit of the fraction stands alone.
+        (20, fraction / 10),
     ] {
-        text.push(mark);
-        text.extend(pair(value));
+        text[at] = b'0' + (value / 10) as u8;
+        text[at + 1] = b'0' + (value % 10) as u8;
     }
-    let fraction = ms % 1_000;
-    if fraction != 0 {
-        text.extend([b'.', digit(fraction, 100), digit(fraction, 10), digit(fraction, 1)]);
-        while text.last() == Some(&b'0') {
-            text.pop();
-        }
-    }
-    text.push(b'Z');
-    String::from_utf8(text).ok()
+    text[22] = b'0' + (fraction % 10) as u8;
+    // Zeros at the end of a fraction are left out, and with them the point.
+    let digits = match fraction {
+        0 => return Some((ended(text, 19), 20)),
+        _ if fraction % 100 == 0 => 1,
+        _ if fraction % 10 == 0 => 2,
+        _ => 3,
+    };
+    Some((ended(text, 20 + digits), 21 + digits))
+}
+
+/// An instant whose digits end at a place.
+const fn ended(mut text: [u8; 24], at: usize) -> [u8; 24] {
+    text[at] = b'Z';
+    text
 }
 
 /// A duration in milliseconds that reads `15m`, `24h` or `10d` in configuration.

@@ -104,6 +104,9 @@ pub trait RecordBatch {
 /// The name of a header: mostly one of ours.
 pub type HeaderName = Cow<'static, str>;
 
+/// The value of a header: some are the same in every record.
+pub type HeaderValue = Cow<'static, [u8]>;
+
 /// A record to be written inside the open transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutRecord {
@@ -114,7 +117,7 @@ pub struct OutRecord {
     /// Value bytes; `None` writes a tombstone.
     pub value: Option<Vec<u8>>,
     /// Headers, in order.
-    pub headers: Vec<(HeaderName, Vec<u8>)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Record timestamp, UTC milliseconds.
     pub timestamp_ms: i64,
 }

@@ -17,13 +17,12 @@ use super::RebuildReason;
 use super::counts::Told;
 use super::dead_letter::size_of;
 use super::format::{self, CopyStamp, FormatError, Key, Marker, ShardRecord, StateIdentity};
-use super::output::{self, OutputError};
+use super::output::OutputWriter;
 use super::owned::OwnedShard;
 use super::planted::Break;
 use super::rounds::{CopyInfo, WrittenPage};
 use super::settings::WorkerSettings;
-use crate::engine::ScoreOutput;
-use crate::engine::record::RiskTransition;
+use crate::engine::record::{RiskTransition, ScoreRecord};
 use crate::log::{
     CommitOutcome, CommittedPosition, Drain, GroupMetadata, Log, LogError, Offset, OutRecord, RecordBatch,
     TopicPartition,
@@ -33,9 +32,6 @@ use crate::log::{
 /// limits; the worker cannot go on without losing something.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// An output does not serialise.
-    #[error(transparent)]
-    Output(#[from] OutputError),
     /// A checkpoint value does not encode.
     #[error("the checkpoint of shard {partition} cannot be written: {source}")]
     Checkpoint {
@@ -119,6 +115,7 @@ pub(super) struct PrepareContext<'c> {
 /// commit must be carried out or the shards dropped.
 pub(super) fn prepare<B: RecordBatch>(
     shards: &mut BTreeMap<u32, OwnedShard<B>>,
+    output: &mut OutputWriter,
     context: &PrepareContext<'_>,
 ) -> Result<Option<CommitCycle>, PrepareError> {
     let mut builder = Builder {
@@ -130,7 +127,7 @@ pub(super) fn prepare<B: RecordBatch>(
         shares: Vec::new(),
         tally: Tally::default(),
         page_budget: context.settings.page_bytes_per_commit,
-        scratch: Vec::new(),
+        output,
     };
     let first = context.first;
     let order: Vec<u32> = shards.range(first..).chain(shards.range(..first)).map(|(p, _)| *p).collect();
@@ -142,8 +139,8 @@ pub(super) fn prepare<B: RecordBatch>(
     if builder.shares.is_empty() {
         return Ok(None);
     }
-    let Builder { scores, risks, letters, checkpoint, shares, tally, .. } = builder;
-    let records = scores.into_iter().chain(risks).chain(letters).chain(checkpoint).collect();
+    let Builder { scores: mut records, risks, letters, checkpoint, shares, tally, .. } = builder;
+    records.extend(risks.into_iter().chain(letters).chain(checkpoint));
     let began_ms = context.wall_ms;
     Ok(Some(CommitCycle { stage: Stage::Begin, records, shares, tally, began_ms }))
 }
@@ -157,8 +154,7 @@ struct Builder<'c> {
     shares: Vec<Share>,
     tally: Tally,
     page_budget: usize,
-    /// Where records are written before their length is known.
-    scratch: Vec<u8>,
+    output: &'c mut OutputWriter,
 }
 
 impl Builder<'_> {
@@ -169,13 +165,9 @@ impl Builder<'_> {
         let clean = settings.breaks(Break::DecisionsAreClean).then(|| owned.shard.take_dirty());
         let stamp_ms = if event_mode { owned.shard.clock_ms().unwrap_or(0) } else { wall_ms };
         let (partition, scores) = (owned.partition, self.tally.scores);
-        let mut done = Ok(());
-        let told = owned.shard.drain_each((!event_mode).then_some(wall_ms), |score| {
-            if done.is_ok() {
-                done = self.score(partition, score, stamp_ms);
-            }
+        let told = owned.shard.drain_each((!event_mode).then_some(wall_ms), |record, decisions| {
+            self.score(partition, &record, decisions, stamp_ms);
         });
-        done?;
         let mut dirty = owned.shard.take_dirty();
         dirty = clean.unwrap_or(dirty);
         dirty.sort_unstable();
@@ -203,7 +195,7 @@ impl Builder<'_> {
             risks.extend(told);
         }
         for risk in &risks {
-            self.risk(partition, risk, stamp_ms)?;
+            self.risk(partition, risk, stamp_ms);
         }
         self.letters.append(&mut owned.dead_letters);
         owned.dead_letter_bytes = 0;
@@ -211,20 +203,19 @@ impl Builder<'_> {
             .map_err(|source| PrepareError::Checkpoint { partition: owned.partition, source })
     }
 
-    fn score(&mut self, partition: u32, score: ScoreOutput, stamp_ms: i64) -> Result<(), PrepareError> {
+    fn score(&mut self, partition: u32, record: &ScoreRecord<'_>, decisions: &[u8], stamp_ms: i64) {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.scores, partition };
-        let record = output::score_record(&mut self.scratch, to, score, *output_encoding, stamp_ms)?;
+        let record = self.output.score(to, record, decisions, *output_encoding, stamp_ms);
         self.tally.effect_bytes += size_of(&record);
         self.tally.scores += 1;
         self.scores.push(record);
-        Ok(())
     }
 
-    fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) -> Result<(), PrepareError> {
+    fn risk(&mut self, partition: u32, risk: &RiskTransition, stamp_ms: i64) {
         let WorkerSettings { outputs, output_encoding, .. } = self.context.settings;
         let to = TopicPartition { topic: outputs.risks, partition };
-        let record = output::risk_record(&mut self.scratch, to, risk, *output_encoding, stamp_ms)?;
+        let record = self.output.risk(to, risk, *output_encoding, stamp_ms);
         self.tally.effect_bytes += size_of(&record);
         self.tally.transitions += 1;
         let which = (risk.rule.clone(), risk.severity.name(), risk.transition.name());
@@ -233,7 +224,6 @@ impl Builder<'_> {
             self.tally.transition_times_ms.push(risk.at_ms);
         }
         self.risks.push(record);
-        Ok(())
     }
 
     fn checkpoint<B: RecordBatch>(&mut self, owned: &mut OwnedShard<B>) -> Result<(), FormatError> {
@@ -456,7 +446,15 @@ impl CommitCycle {
     }
 
     /// The commit has landed: the books of its shards move on.
-    pub fn landed<B: RecordBatch>(self, shards: &mut BTreeMap<u32, OwnedShard<B>>, wall_ms: i64) -> Tally {
+    pub fn landed<B: RecordBatch>(
+        self,
+        shards: &mut BTreeMap<u32, OwnedShard<B>>,
+        output: &mut OutputWriter,
+        wall_ms: i64,
+    ) -> Tally {
+        // Scores stand in front.
+        let scores = usize::try_from(self.tally.scores).unwrap_or(usize::MAX);
+        output.give_back(self.records.into_iter().take(scores));
         for share in self.shares {
             let Some(owned) = shards.get_mut(&share.partition) else { continue };
             owned.commit = share.number;

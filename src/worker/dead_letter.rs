@@ -7,7 +7,7 @@
 
 use super::settings::{InputTopic, WorkerSettings};
 use crate::engine::event::{Headers, READ_HEADERS, Refusal};
-use crate::log::{HeaderName, OutRecord, RecordRef, TopicPartition};
+use crate::log::{HeaderName, HeaderValue, OutRecord, RecordRef, TopicPartition};
 
 /// Name of the input topic.
 pub const HEADER_TOPIC: &str = "__streams.errors.topic";
@@ -81,24 +81,25 @@ pub(super) fn dead_letter(
     (stage, refusal): (Stage, &Refusal),
     wall_ms: i64,
 ) -> OutRecord {
-    let mut headers: Vec<(HeaderName, Vec<u8>)> = vec![
-        (HEADER_TOPIC.into(), input.name.clone().into_bytes()),
-        (HEADER_PARTITION.into(), record.at.partition.to_string().into_bytes()),
-        (HEADER_OFFSET.into(), record.offset.to_string().into_bytes()),
-        (HEADER_EXCEPTION.into(), b"Refusal".to_vec()),
-        (HEADER_MESSAGE.into(), refusal.message.clone().into_bytes()),
-        (HEADER_STAGE.into(), stage.name().as_bytes().to_vec()),
-        (HEADER_CODE.into(), refusal.reason.code().as_bytes().to_vec()),
-        (HEADER_TIMESTAMP.into(), record.timestamp_ms.to_string().into_bytes()),
+    let text = |text: String| HeaderValue::Owned(text.into_bytes());
+    let mut headers: Vec<(HeaderName, HeaderValue)> = vec![
+        (HEADER_TOPIC.into(), text(input.name.clone())),
+        (HEADER_PARTITION.into(), text(record.at.partition.to_string())),
+        (HEADER_OFFSET.into(), text(record.offset.to_string())),
+        (HEADER_EXCEPTION.into(), b"Refusal".into()),
+        (HEADER_MESSAGE.into(), text(refusal.message.clone())),
+        (HEADER_STAGE.into(), stage.name().as_bytes().into()),
+        (HEADER_CODE.into(), refusal.reason.code().as_bytes().into()),
+        (HEADER_TIMESTAMP.into(), text(record.timestamp_ms.to_string())),
     ];
     let cap = settings.max_dead_letter_bytes;
     let value = record.value.filter(|value| value.len() <= cap);
     if let (Some(original), None) = (record.value, value) {
-        headers.push((HEADER_BY_REFERENCE.into(), original.len().to_string().into_bytes()));
+        headers.push((HEADER_BY_REFERENCE.into(), text(original.len().to_string())));
     }
     let key = record.key.filter(|key| key.len() <= MAX_KEY_BYTES);
     if let (Some(original), None) = (record.key, key) {
-        headers.push((HEADER_KEY_BY_REFERENCE.into(), original.len().to_string().into_bytes()));
+        headers.push((HEADER_KEY_BY_REFERENCE.into(), text(original.len().to_string())));
     }
     let absurd = record.timestamp_ms > wall_ms.saturating_add(MAX_AHEAD_MS);
     if original.any() {
@@ -116,7 +117,7 @@ pub(super) fn dead_letter(
 /// Keeps the record's own headers, in order: without them the value may mean something else, and
 /// whoever sends it again needs them. Those the decoder reads come first when there is no room for
 /// all; of two with one name it reads the last.
-fn keep_headers(original: &dyn Headers, kept: &mut Vec<(HeaderName, Vec<u8>)>) {
+fn keep_headers(original: &dyn Headers, kept: &mut Vec<(HeaderName, HeaderValue)>) {
     let read = |name: &str| READ_HEADERS.iter().position(|known| *known == name);
     let mut last = [usize::MAX; READ_HEADERS.len()];
     let mut count = 0_usize;
@@ -128,7 +129,7 @@ fn keep_headers(original: &dyn Headers, kept: &mut Vec<(HeaderName, Vec<u8>)>) {
         count += 1;
     });
     let (mut at, mut room, mut left_out) = (0_usize, MAX_OTHER_HEADERS_BYTES, 0_usize);
-    let mut own: Vec<(HeaderName, Vec<u8>)> = Vec::new();
+    let mut own: Vec<(HeaderName, HeaderValue)> = Vec::new();
     original.each(&mut |name, value| {
         let is_read = last.contains(&at) && value.len() <= MAX_READ_HEADER_BYTES;
         at += 1;
@@ -137,13 +138,13 @@ fn keep_headers(original: &dyn Headers, kept: &mut Vec<(HeaderName, Vec<u8>)>) {
         match is_read || (bytes <= room && !is_ours) {
             true => {
                 room -= if is_read { 0 } else { bytes };
-                own.push((name.to_owned().into(), value.to_vec()));
+                own.push((name.to_owned().into(), value.to_vec().into()));
             }
             false => left_out += 1,
         }
     });
     if left_out > 0 {
-        kept.push((HEADER_LEFT_OUT.into(), left_out.to_string().into_bytes()));
+        kept.push((HEADER_LEFT_OUT.into(), left_out.to_string().into_bytes().into()));
     }
     kept.append(&mut own);
 }

@@ -69,7 +69,7 @@ pub use dead_letter::{
 };
 pub use output::{
     HEADER_CE_ID, HEADER_CE_SOURCE, HEADER_CE_SPECVERSION, HEADER_CE_SUBJECT, HEADER_CE_TIME, HEADER_CE_TYPE,
-    HEADER_CONTENT_TYPE, HEADER_DECISIONS, OutputError, risk_record, score_record,
+    HEADER_CONTENT_TYPE, HEADER_DECISIONS, OutputWriter,
 };
 pub use restore::{RestoreRefusal, Stall};
 pub use settings::*;
@@ -257,6 +257,8 @@ pub struct Worker<L: Log> {
     first: u32,
     /// Average size of a committed effect.
     effect_bytes: usize,
+    /// Writes what is told, in the room of what was told before.
+    output: OutputWriter,
     /// Config epoch of every shard this worker had.
     config_epochs: BTreeMap<u32, u64>,
 }
@@ -302,6 +304,7 @@ impl<L: Log> Worker<L> {
             next_commit_ms: i64::MIN,
             first: 0,
             effect_bytes: FIRST_EFFECT_BYTES,
+            output: OutputWriter::default(),
         })
     }
 

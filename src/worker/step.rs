@@ -398,7 +398,7 @@ impl<L: Log> Worker<L> {
             first: self.first,
             everything,
         };
-        let cycle = prepare(&mut self.shards, &context)?;
+        let cycle = prepare(&mut self.shards, &mut self.output, &context)?;
         self.first = (self.first + 1) % self.settings.partitions.max(1);
         self.next_commit_ms = now.wall_ms.saturating_add(self.settings.commit_interval_ms);
         let full = std::mem::take(&mut self.full);
@@ -432,7 +432,7 @@ impl<L: Log> Worker<L> {
 
     fn landed(&mut self, now: Now) {
         let Phase::Committing(cycle) = std::mem::replace(&mut self.phase, Phase::Live) else { return };
-        let tally = cycle.landed(&mut self.shards, now.wall_ms);
+        let tally = cycle.landed(&mut self.shards, &mut self.output, now.wall_ms);
         self.counts.add(std::mem::take(&mut self.uncommitted));
         self.counts.commits += 1;
         self.counts.scores += tally.scores;

@@ -1,6 +1,7 @@
 //! Records to try things on: everything the stories lead to, and generated ones with every field
 //! at its extremes.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use accountpulse::engine::account::{Band, Phase};
 use accountpulse::engine::event::PersonKey;
 use accountpulse::engine::record::{
-    Change, Contribution, Money, Previous, RiskSummary, RiskTransition, ScoreRecord,
+    Change, Contribution, LineWords, Money, Previous, RiskSummary, RiskTransition, ScoreRecord,
 };
 use accountpulse::engine::replay::{Refused, Replay, ReplayOptions, ReplaySink};
 use accountpulse::engine::risk::Transition;
@@ -113,10 +114,9 @@ prop_compose! {
     fn contribution()(
         line in text(), group in text(), value in of(any::<i64>()), unit in of(text()),
         points_hundredths in of(hundredths()), weight_ppm in any::<u32>(), share in any::<i16>(),
-    ) -> Contribution {
-        let unit = unit.map(Into::into);
-        let (line, group) = (line.into(), group.into());
-        Contribution { line, group, value, unit, points_hundredths, weight_ppm, contribution_hundredths: share }
+    ) -> Contribution<'static> {
+        let words = Cow::Owned(LineWords::new(&line, &group, unit.as_deref()));
+        Contribution { words, value, points_hundredths, weight_ppm, contribution_hundredths: share }
     }
 }
 
@@ -144,14 +144,15 @@ prop_compose! {
         causes in vec(text(), 0..3),
         risks in vec(summary(), 0..3),
         as_of in instant(),
-    ) -> ScoreRecord {
+    ) -> ScoreRecord<'static> {
         let previous = previous.map(|(score_hundredths, band)| Previous { score_hundredths, band });
         let change = |(line, delta_hundredths): (String, i16)| Change { line: line.into(), delta_hundredths };
         ScoreRecord {
-            v, account_id, account_name, score, score_hundredths, band: band_now, coverage_basis_points,
-            coverage, scorecard, contributions, absent: absent.into_iter().map(Into::into).collect(),
+            v, account_id: account_id.into(), account_name: account_name.map(Into::into), score,
+            score_hundredths, band: band_now, coverage_basis_points, coverage,
+            scorecard: scorecard.into(), contributions, absent: absent.into_iter().map(Into::into).collect(),
             previous, changes: changes.into_iter().map(change).collect(), causes, risks, as_of,
-            config_version,
+            config_version: config_version.into(),
         }
     }
 }

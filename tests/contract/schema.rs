@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use accountpulse::engine::account::Band;
-use accountpulse::engine::record::{RecordKind, json_twin};
+use accountpulse::engine::record::{RecordKind, RiskTransition, ScoreRecord, json_twin};
 use accountpulse::engine::risk::Transition;
 use accountpulse::engine::rule::Severity;
 use accountpulse::engine::time::rfc3339;
@@ -108,16 +108,35 @@ fn check(kind: RecordKind, name: &str, record: &impl Serialize, protobuf: &[u8])
     assert_eq!(without_nulls(&render(&decoded)), without_nulls(&published));
 }
 
+/// The same, and that the JSON written by hand is the derived one.
+fn check_score(record: &ScoreRecord<'_>) {
+    check(RecordKind::Score, SCORE, record, &record.protobuf());
+    is_derived(record, |out| record.write_json(out));
+}
+
+/// As above.
+fn check_risk(record: &RiskTransition) {
+    check(RecordKind::Risk, RISK, record, &record.protobuf());
+    is_derived(record, |out| record.write_json(out));
+}
+
+fn is_derived(record: &impl Serialize, write_json: impl Fn(&mut Vec<u8>)) {
+    let mut by_hand = b"before".to_vec();
+    write_json(&mut by_hand);
+    let derived = format!("before{}", serde_json::to_string(record).unwrap());
+    assert_eq!(String::from_utf8_lossy(&by_hand), derived);
+}
+
 #[test]
 fn the_records_of_all_stories_are_the_same_in_both_encodings() {
     let mut seen = (0, 0);
     for story in stories() {
         let told = told(&story);
         for score in &told.scores {
-            check(RecordKind::Score, SCORE, &score.record, &score.record.protobuf());
+            check_score(&score.record);
         }
         for risk in &told.risks {
-            check(RecordKind::Risk, RISK, risk, &risk.protobuf());
+            check_risk(risk);
         }
         seen = (seen.0 + told.scores.len(), seen.1 + told.risks.len());
     }
@@ -129,12 +148,12 @@ proptest! {
 
     #[test]
     fn any_score_is_the_same_in_both_encodings(record in score()) {
-        check(RecordKind::Score, SCORE, &record, &record.protobuf());
+        check_score(&record);
     }
 
     #[test]
     fn any_risk_is_the_same_in_both_encodings(record in risk()) {
-        check(RecordKind::Risk, RISK, &record, &record.protobuf());
+        check_risk(&record);
     }
 
     /// Foreign bytes are an error or a record, never a panic.

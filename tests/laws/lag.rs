@@ -27,12 +27,12 @@ fn follow(shard: &mut Shard, lines: &[Line], most: i64, mut each: impl FnMut(Eff
 }
 
 /// What a reader does who recomputes a record: value to points by the ramp of the card.
-fn recompute(record: &ScoreRecord) -> Result<(), TestCaseError> {
+fn recompute(record: &ScoreRecord<'_>) -> Result<(), TestCaseError> {
     let scoring = default_scoring();
     let card = scoring.scorecards.iter().find(|card| card.name == record.scorecard).unwrap();
     for line in card.lines() {
         let name = line.feature.def().name;
-        let Some(told) = record.contributions.iter().find(|told| told.line == name) else { continue };
+        let Some(told) = record.contributions.iter().find(|told| told.words.line() == name) else { continue };
         prop_assert!(told.value.is_some(), "{name} has points and no value: {told:?}");
         prop_assert_eq!(told.value.map(|value| line.ramp.points(value)), told.points_hundredths, "{}", name);
     }

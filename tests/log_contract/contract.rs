@@ -160,7 +160,7 @@ pub fn records_come_back_as_they_were_sent<H: Harness>() {
     let harness = H::open();
     let mut log = harness.member();
     let headers =
-        vec![("h".into(), b"1".to_vec()), ("other".into(), Vec::new()), ("h".into(), b"2".to_vec())];
+        vec![("h".into(), b"1".into()), ("other".into(), Vec::new().into()), ("h".into(), b"2".into())];
     let full = OutRecord { headers, timestamp_ms: 5, ..out(at(OUT, 1), "key", "") };
     let bare =
         OutRecord { key: None, value: None, timestamp_ms: 1_700_000_000_123, ..out(at(OUT, 1), "", "") };

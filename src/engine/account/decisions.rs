@@ -114,6 +114,8 @@ impl Decisions {
 
 /// Version byte of the decision header.
 const HEADER_VERSION: u8 = 1;
+/// Room for a usual header.
+const USUAL_BYTES: usize = 1024;
 
 /// The complete decision state as the journal carries it: the history only as far as the older
 /// copy of the account's page lacks it.
@@ -133,13 +135,22 @@ struct HeaderRef<'a> {
     history: HistoryRef<'a>,
 }
 
-/// Encodes decisions for the journal; days up to `covered` are known to be in both page copies.
-pub fn encode_header(decisions: &Decisions, covered: Option<Day>) -> Vec<u8> {
+/// Encodes decisions for the journal in a buffer that grows as needed; days up to `covered` are
+/// known to be in both page copies.
+pub fn encode_header<'b>(decisions: &Decisions, covered: Option<Day>, room: &'b mut Vec<u8>) -> &'b [u8] {
     let Decisions { risks, band, published, history } = decisions;
     let history = history.after(covered);
     let header = HeaderRef { history_after: covered, risks, band: *band, published, history };
-    // Serialising plain data into memory cannot fail; an empty header would be refused on read.
-    postcard::to_stdvec(&(HEADER_VERSION, header)).unwrap_or_default()
+    let header = (HEADER_VERSION, header);
+    let length = loop {
+        match postcard::to_slice(&header, room) {
+            Ok(written) => break written.len(),
+            Err(postcard::Error::SerializeBufferFull) => room.resize((room.len() * 2).max(USUAL_BYTES), 0),
+            // Plain data has nothing else that could fail; an empty header would be refused on read.
+            Err(_) => break 0,
+        }
+    };
+    room.get(..length).unwrap_or_default()
 }
 
 /// Replaces `decisions` by what a journal header says.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use prost::Message;
 use serde::Serialize;
 
-use super::{Change, Contribution, Money, Previous, RiskSummary, RiskTransition, ScoreRecord, pb};
+use super::{Change, Contribution, LineWords, Money, Previous, RiskSummary, RiskTransition, ScoreRecord, pb};
 use crate::engine::account::{Band, Phase};
 use crate::engine::risk::Transition;
 use crate::engine::rule::{Evidence, Item, Number, Severity};
@@ -66,18 +66,18 @@ fn json(record: &impl Serialize) -> Result<Vec<u8>, String> {
 
 type Decoded<T> = Result<T, String>;
 
-fn score(bytes: &[u8]) -> Decoded<ScoreRecord> {
+fn score(bytes: &[u8]) -> Decoded<ScoreRecord<'static>> {
     let m = pb::ScoreRecord::decode(bytes).map_err(|error| error.to_string())?;
     Ok(ScoreRecord {
         v: whole("v", m.v)?,
-        account_id: m.account_id,
-        account_name: m.account_name,
+        account_id: m.account_id.into(),
+        account_name: m.account_name.map(Cow::Owned),
         score: maybe("score", m.score)?,
         score_hundredths: maybe("score_hundredths", m.score_hundredths)?,
         band: band(m.band)?,
         coverage_basis_points: whole("coverage_basis_points", m.coverage_basis_points)?,
         coverage: coverage(m.coverage)?,
-        scorecard: m.scorecard,
+        scorecard: m.scorecard.into(),
         contributions: m.contributions.into_iter().map(contribution).collect::<Decoded<_>>()?,
         absent: m.absent.into_iter().map(Cow::Owned).collect(),
         previous: m.previous.map(previous).transpose()?,
@@ -85,7 +85,7 @@ fn score(bytes: &[u8]) -> Decoded<ScoreRecord> {
         causes: m.causes,
         risks: m.risks.into_iter().map(summary).collect::<Decoded<_>>()?,
         as_of: m.as_of_ms,
-        config_version: m.config_version,
+        config_version: m.config_version.into(),
     })
 }
 
@@ -124,12 +124,10 @@ fn risk(bytes: &[u8]) -> Decoded<RiskTransition> {
     })
 }
 
-fn contribution(m: pb::Contribution) -> Decoded<Contribution> {
+fn contribution(m: pb::Contribution) -> Decoded<Contribution<'static>> {
     Ok(Contribution {
-        line: Cow::Owned(m.line),
-        group: Cow::Owned(m.group),
+        words: Cow::Owned(LineWords::new(&m.line, &m.group, m.unit.as_deref())),
         value: m.value,
-        unit: m.unit.map(Cow::Owned),
         points_hundredths: maybe("points_hundredths", m.points_hundredths)?,
         weight_ppm: m.weight_ppm,
         contribution_hundredths: whole("contribution_hundredths", m.contribution_hundredths)?,
@@ -140,7 +138,7 @@ fn previous(m: pb::PreviousScore) -> Decoded<Previous> {
     Ok(Previous { score_hundredths: maybe("score_hundredths", m.score_hundredths)?, band: band(m.band)? })
 }
 
-fn change(m: pb::ScoreChange) -> Decoded<Change> {
+fn change(m: pb::ScoreChange) -> Decoded<Change<'static>> {
     Ok(Change { line: Cow::Owned(m.line), delta_hundredths: whole("delta_hundredths", m.delta_hundredths)? })
 }
 

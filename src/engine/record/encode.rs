@@ -12,7 +12,7 @@ use crate::engine::score::CoverageClass;
 /// Room for a usual record, so that the buffer need not grow.
 const USUAL_BYTES: usize = 1024;
 
-impl ScoreRecord {
+impl ScoreRecord<'_> {
     /// The bytes of an `accountpulse.v1.ScoreRecord`.
     pub fn protobuf(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
@@ -92,11 +92,11 @@ impl RiskTransition {
     }
 }
 
-fn contribution(out: &mut Vec<u8>, line: &Contribution) {
-    text(out, 1, &line.line);
-    text(out, 2, &line.group);
+fn contribution(out: &mut Vec<u8>, line: &Contribution<'_>) {
+    let (words, unit) = line.words.protobuf();
+    out.extend_from_slice(words);
     sint64_given(out, 3, line.value);
-    text_given(out, 4, line.unit.as_deref());
+    out.extend_from_slice(unit);
     unsigned_given(out, 5, line.points_hundredths.map(hundredths));
     unsigned(out, 6, line.weight_ppm.into());
     sint32(out, 7, line.contribution_hundredths.into());
@@ -107,7 +107,7 @@ fn previous(out: &mut Vec<u8>, before: &Previous) {
     unsigned(out, 2, band(before.band));
 }
 
-fn change(out: &mut Vec<u8>, line: &Change) {
+fn change(out: &mut Vec<u8>, line: &Change<'_>) {
     text(out, 1, &line.line);
     sint32(out, 2, line.delta_hundredths.into());
 }

@@ -9,8 +9,8 @@ use super::RiskTransition;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The id of a score, from the protobuf bytes of its record: 32 hexadecimal digits.
-pub fn score_id(protobuf: &[u8]) -> Vec<u8> {
-    hexadecimal(xxh3_128(protobuf)).to_vec()
+pub fn score_id(protobuf: &[u8]) -> [u8; 32] {
+    hexadecimal(xxh3_128(protobuf))
 }
 
 /// 32 hexadecimal digits.

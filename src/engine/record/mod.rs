@@ -5,17 +5,23 @@
 //! The same records go out as protobuf (`proto/accountpulse/v1/`): `encode.rs` writes it,
 //! `decode.rs` reads it back and gives the JSON twin, `id.rs` names each record.
 //!
-//! To add a field: here, in the schema, and a line in `encode.rs` and `decode.rs`; `tests/contract`
-//! holds the four together and says which version question to answer first.
+//! A record borrows what it says from the state it is made of; one that was decoded or kept owns
+//! it. `json.rs` writes JSON, `words.rs` holds what is the same in the records of all scores.
+//!
+//! To add a field: here, in the schema, and a line in `encode.rs`, `decode.rs` and `json.rs`;
+//! `tests/contract` holds them together and says which version question to answer first.
 
 mod decode;
 mod encode;
 mod id;
+mod json;
 mod pb;
 mod wire;
+mod words;
 
 pub use decode::{NotARecord, RecordKind, json_twin};
 pub use id::{hexadecimal, score_id, transition_id};
+pub use words::LineWords;
 
 use super::account::{Band, Phase};
 use super::risk::Transition;
@@ -48,14 +54,14 @@ fn instant<S: Serializer>(at_ms: &i64, serializer: S) -> Result<S::Ok, S::Error>
 
 /// The score of an account, with its exact explanation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ScoreRecord {
+pub struct ScoreRecord<'a> {
     /// Version of this shape.
     pub v: u8,
     /// The account.
-    pub account_id: String,
+    pub account_id: Cow<'a, str>,
     /// Its display name, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub account_name: Option<String>,
+    pub account_name: Option<Cow<'a, str>>,
     /// Whole points, rounded half up; `None` = unknown.
     pub score: Option<u8>,
     /// The exact score.
@@ -67,16 +73,16 @@ pub struct ScoreRecord {
     /// The class of that share.
     pub coverage: CoverageClass,
     /// The scorecard that was used.
-    pub scorecard: String,
+    pub scorecard: Cow<'a, str>,
     /// Lines that sum to `score_hundredths`.
-    pub contributions: Vec<Contribution>,
+    pub contributions: Vec<Contribution<'a>>,
     /// Features of the card without a value.
     pub absent: Vec<Word>,
     /// What was published before; absent for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
     /// Lines that changed since then; they sum to the change of `score_hundredths`.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Change<'a>>,
     /// The events (and deadlines) behind the change, newest last, at most eight. After a restart
     /// they may begin at the restart.
     pub causes: Vec<String>,
@@ -86,24 +92,17 @@ pub struct ScoreRecord {
     #[serde(serialize_with = "instant")]
     pub as_of: i64,
     /// The configuration that decided.
-    pub config_version: String,
+    pub config_version: Cow<'a, str>,
 }
 
 /// One line of the explanation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Contribution {
-    /// Feature name, or `cap:` and the cap's name.
-    pub line: Word,
-    /// Its group.
-    pub group: Word,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution<'a> {
+    /// What it is called.
+    pub words: Cow<'a, LineWords>,
     /// The feature's value; `None` for caps.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<i64>,
-    /// The value's unit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Word>,
     /// Points, hundredths, 0 to 10000.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub points_hundredths: Option<i16>,
     /// Effective weight, parts per million.
     pub weight_ppm: u32,
@@ -122,11 +121,89 @@ pub struct Previous {
 
 /// One line that moved the score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct Change<'a> {
     /// The line; `(removed)` for lines of another scorecard.
-    pub line: Word,
+    pub line: Cow<'a, str>,
     /// By how much, hundredths.
     pub delta_hundredths: i16,
+}
+
+/// The fields of a [`Contribution`] as they are told.
+#[derive(Serialize)]
+struct ToldContribution<'a> {
+    line: &'a str,
+    group: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    points_hundredths: Option<i16>,
+    weight_ppm: u32,
+    contribution_hundredths: i16,
+}
+
+impl Serialize for Contribution<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Contribution { words, value, points_hundredths, weight_ppm, contribution_hundredths } = self;
+        ToldContribution {
+            line: words.line(),
+            group: words.group(),
+            value: *value,
+            unit: words.unit(),
+            points_hundredths: *points_hundredths,
+            weight_ppm: *weight_ppm,
+            contribution_hundredths: *contribution_hundredths,
+        }
+        .serialize(serializer)
+    }
+}
+
+fn owned<T: ToOwned + ?Sized + 'static>(value: Cow<'_, T>) -> Cow<'static, T> {
+    Cow::Owned(value.into_owned())
+}
+
+impl ScoreRecord<'_> {
+    /// The same record, which borrows nothing.
+    pub fn into_owned(self) -> ScoreRecord<'static> {
+        ScoreRecord {
+            v: self.v,
+            account_id: owned(self.account_id),
+            account_name: self.account_name.map(owned),
+            score: self.score,
+            score_hundredths: self.score_hundredths,
+            band: self.band,
+            coverage_basis_points: self.coverage_basis_points,
+            coverage: self.coverage,
+            scorecard: owned(self.scorecard),
+            contributions: self.contributions.into_iter().map(Contribution::into_owned).collect(),
+            absent: self.absent,
+            previous: self.previous,
+            changes: self.changes.into_iter().map(Change::into_owned).collect(),
+            causes: self.causes,
+            risks: self.risks,
+            as_of: self.as_of,
+            config_version: owned(self.config_version),
+        }
+    }
+}
+
+impl Contribution<'_> {
+    fn into_owned(self) -> Contribution<'static> {
+        Contribution {
+            words: owned(self.words),
+            value: self.value,
+            points_hundredths: self.points_hundredths,
+            weight_ppm: self.weight_ppm,
+            contribution_hundredths: self.contribution_hundredths,
+        }
+    }
+}
+
+impl Change<'_> {
+    fn into_owned(self) -> Change<'static> {
+        Change { line: owned(self.line), delta_hundredths: self.delta_hundredths }
+    }
 }
 
 /// A risk in a score record.

@@ -72,12 +72,16 @@ pub(super) fn text_given(out: &mut Vec<u8>, number: u32, value: Option<&str>) {
 /// A message, present even when it is empty.
 pub(super) fn message(out: &mut Vec<u8>, number: u32, fields: impl FnOnce(&mut Vec<u8>)) {
     key(out, number, LENGTH_DELIMITED);
-    let start = out.len();
+    // The length stands in front and is known only afterwards; mostly it takes one byte.
+    let place = out.len();
+    out.push(0);
     fields(out);
-    // The length stands in front and is known only now; what moves is short and still in the cache.
-    let length = out.len() - start;
-    varint(out, length as u64);
-    let prefix = out.len() - start - length;
-    // Both ends were the end of the buffer a moment ago.
-    out[start..].rotate_right(prefix);
+    let length = out.len() - place - 1;
+    if length < 0x80 {
+        out[place] = length as u8;
+        return;
+    }
+    let mut prefix = Vec::new();
+    varint(&mut prefix, length as u64);
+    drop(out.splice(place..=place, prefix));
 }

@@ -19,10 +19,12 @@ pub use defaults::default_scoring;
 pub use points::Points;
 pub(super) use points::UNFORESEEN;
 pub use ramp::Ramp;
+use scorecard::MAX_LINES;
 pub use scorecard::{BandThresholds, Bands, Cap, Card, CardGroup, CardLine, ScorecardWhen, Scoring};
 
 use super::account::Band;
 use super::feature::FeatureId;
+use super::record::LineWords;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -55,18 +57,31 @@ pub enum CoverageClass {
 /// One line of an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Feature name, or `cap:` and the cap's name.
-    pub name: &'a str,
-    /// Its group (`cap` for caps).
-    pub group: &'a str,
+    /// What it is called.
+    pub name: &'a LineName,
     /// The feature, unless it is a cap.
     pub feature: Option<FeatureId>,
-    /// Points, hundredths; `None` = absent.
+    /// Points, hundredths; `None` for caps.
     pub points: Option<i16>,
     /// Effective weight, parts per million.
     pub weight_ppm: u32,
     /// Contribution, hundredths.
     pub contribution: i16,
+}
+
+/// The words of a line and its number, made once for all explanations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineName {
+    /// See [`line_number`].
+    pub number: u32,
+    /// Feature name, or `cap:` and the cap's name; group (`cap` for caps); unit.
+    pub words: LineWords,
+}
+
+impl LineName {
+    fn new(line: &str, group: &str, unit: Option<&str>) -> LineName {
+        LineName { number: line_number(line), words: LineWords::new(line, group, unit) }
+    }
 }
 
 /// The stable number of a line, for stored explanations.
@@ -80,6 +95,8 @@ pub fn line_number(name: &str) -> u32 {
 pub struct Scorer {
     scoring: Scoring,
     cards: Vec<points::Touched>,
+    /// The names of each card's lines, then those of its caps.
+    names: Vec<Vec<LineName>>,
     weights: HashMap<(u8, u32), Weights, FixedState>,
 }
 
@@ -95,7 +112,15 @@ impl Scorer {
     /// A scorer for a checked configuration.
     pub fn new(scoring: Scoring) -> Self {
         let cards = scoring.scorecards.iter().map(points::Touched::new).collect();
-        Scorer { scoring, cards, weights: HashMap::default() }
+        let names = |card: &Card| {
+            let lines = card.grouped_lines().map(|(group, line)| {
+                let def = line.feature.def();
+                LineName::new(def.name, group, Some(def.unit.name()))
+            });
+            lines.chain(card.caps.iter().map(|cap| LineName::new(&cap.name, "cap", None))).collect()
+        };
+        let names = scoring.scorecards.iter().map(names).collect();
+        Scorer { cards, names, scoring, weights: HashMap::default() }
     }
 
     /// The configuration.
@@ -140,13 +165,14 @@ impl Scorer {
     }
 
     /// The features of the card that have no value, also when the score is unknown for that.
-    pub fn absent(&self, points: &Points) -> Vec<&'static str> {
+    pub fn absent(&self, points: &Points) -> impl Iterator<Item = &'static str> {
         let card = &self.scoring.scorecards[usize::from(points.card)];
         let lines = card.lines().zip(points.lines()).filter(|(_, points)| points.is_none());
-        lines.map(|(line, _)| line.feature.def().name).collect()
+        lines.map(|(line, _)| line.feature.def().name)
     }
 
-    /// The lines of the explanation; contributions sum to the score. Empty when it is unknown.
+    /// The lines of the explanation that have a value, and the cap that holds; contributions sum to
+    /// the score. Empty when it is unknown.
     pub fn explain(&mut self, points: &Points) -> Vec<Line<'_>> {
         let (Some(total), _) = self.uncapped(points) else { return Vec::new() };
         // A known total means the weights are remembered.
@@ -155,32 +181,22 @@ impl Scorer {
             return Vec::new();
         };
         let card = &self.scoring.scorecards[usize::from(points.card)];
-        let products: Vec<u64> = products(weights, points).collect();
-        let shares = largest_remainder(&products, u64::from(PPM), total as u64);
-        let mut lines: Vec<Line<'_>> = card
-            .grouped_lines()
-            .zip(points.lines())
-            .zip(weights.iter().zip(shares))
-            .map(|(((group, line), points), (&weight_ppm, share))| Line {
-                name: line.feature.def().name,
-                group,
-                feature: Some(line.feature),
-                points,
-                weight_ppm,
-                contribution: share as i16,
-            })
-            .collect();
-        if let Some(cap) = self.cap(points) {
+        let names = &self.names[usize::from(points.card)];
+        let shares = largest_remainder::<{ PPM as u64 }>(products(weights, points), total as u64);
+        let mut lines = Vec::with_capacity(shares.len() + 1);
+        let numbers = points.lines().zip(weights.iter().zip(shares));
+        for ((line, name), (points, (&weight_ppm, share))) in card.lines().zip(names).zip(numbers) {
+            if points.is_some() {
+                let (feature, contribution) = (Some(line.feature), share as i16);
+                lines.push(Line { name, feature, points, weight_ppm, contribution });
+            }
+        }
+        let first_cap = names.len() - card.caps.len();
+        let cap =
+            points.cap().map(usize::from).and_then(|cap| card.caps.get(cap).zip(names.get(first_cap + cap)));
+        if let Some((cap, name)) = cap {
             let contribution = cap.limit_hundredths().min(total) - total;
-            let group = "cap";
-            lines.push(Line {
-                name: &cap.name,
-                group,
-                feature: None,
-                points: None,
-                weight_ppm: 0,
-                contribution,
-            });
+            lines.push(Line { name, feature: None, points: None, weight_ppm: 0, contribution });
         }
         lines
     }
@@ -191,18 +207,28 @@ fn products(ppm: &[u32], points: &Points) -> impl Iterator<Item = u64> {
     ppm.iter().zip(points.lines()).map(|(&weight, points)| u64::from(weight) * points.unwrap_or(0) as u64)
 }
 
-/// Rounds `numerators / denominator` to integers that sum to `total`: floors first, then one
+/// Rounds each of `numerators / DENOMINATOR` to integers that sum to `total`: floors first, then one
 /// more for the largest remainders, ties by position.
-fn largest_remainder(numerators: &[u64], denominator: u64, total: u64) -> Vec<u64> {
-    let mut shares: Vec<u64> = numerators.iter().map(|n| n / denominator).collect();
-    let mut order: Vec<usize> = (0..numerators.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(numerators[i] % denominator));
-    let missing = total.saturating_sub(shares.iter().sum()) as usize;
-    for &i in order.iter().take(missing) {
-        shares[i] += 1;
+fn largest_remainder<const DENOMINATOR: u64>(numerators: impl Iterator<Item = u64>, total: u64) -> Vec<u64> {
+    let (mut shares, mut remainders) = (Vec::with_capacity(MAX_LINES), [TAKEN; MAX_LINES]);
+    // A card has no more lines than that.
+    for (remainder, numerator) in remainders.iter_mut().zip(numerators) {
+        shares.push(numerator / DENOMINATOR);
+        *remainder = (numerator % DENOMINATOR) as i64;
+    }
+    let remainders = &mut remainders[..shares.len()];
+    for _ in shares.iter().sum::<u64>()..total {
+        // Of equal ones the last is found, so the first.
+        let largest = remainders.iter().enumerate().rev().max_by_key(|(_, remainder)| **remainder);
+        let Some((index, 0..)) = largest else { break };
+        shares[index] += 1;
+        remainders[index] = TAKEN;
     }
     shares
 }
+
+/// Below every remainder.
+const TAKEN: i64 = -1;
 
 /// Whole points, rounded half up.
 pub fn whole_points(hundredths: i16) -> u8 {
@@ -246,8 +272,10 @@ mod tests {
 
     #[test]
     fn shares_sum_to_the_total_and_ties_go_by_position() {
-        assert_eq!(largest_remainder(&[15, 15, 10], 10, 4), vec![2, 1, 1]);
-        assert_eq!(largest_remainder(&[3, 3, 4], 10, 1), vec![0, 0, 1]);
+        assert_eq!(largest_remainder::<10>([15, 15, 10].into_iter(), 4), vec![2, 1, 1]);
+        assert_eq!(largest_remainder::<10>([3, 3, 4].into_iter(), 1), vec![0, 0, 1]);
+        assert_eq!(largest_remainder::<10>([20, 0, 7].into_iter(), 4), vec![3, 0, 1]);
+        assert_eq!(largest_remainder::<10>([20, 7].into_iter(), 9), vec![3, 1]);
     }
 
     #[test]

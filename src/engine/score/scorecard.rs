@@ -143,7 +143,7 @@ impl Cap {
 }
 
 /// Most lines on one card: presence is a bit set.
-const MAX_LINES: usize = 32;
+pub(super) const MAX_LINES: usize = 32;
 
 impl Scoring {
     pub(super) fn coverage_floor_bp(&self) -> u16 {
@@ -280,9 +280,8 @@ impl Card {
         if total == 0 {
             return vec![0; scaled.len()].into();
         }
-        let numerators: Vec<u64> =
-            scaled.iter().map(|&share| (share * u128::from(PPM) * 1024 / total) as u64).collect();
-        largest_remainder(&numerators, 1024, u64::from(PPM)).into_iter().map(|weight| weight as u32).collect()
+        let numerators = scaled.iter().map(|&share| (share * u128::from(PPM) * 1024 / total) as u64);
+        largest_remainder::<1024>(numerators, PPM.into()).into_iter().map(|weight| weight as u32).collect()
     }
 }
 

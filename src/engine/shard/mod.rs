@@ -62,7 +62,7 @@ pub struct ScoreOutput {
     /// Its key.
     pub account: String,
     /// Its value.
-    pub record: ScoreRecord,
+    pub record: ScoreRecord<'static>,
     /// Its journal header: the complete decision state.
     pub decisions: Vec<u8>,
 }
@@ -77,7 +77,7 @@ pub struct AccountState {
     /// The band.
     pub band: Option<Band>,
     /// What would be published now.
-    pub record: ScoreRecord,
+    pub record: ScoreRecord<'static>,
 }
 
 /// All state of one partition number.
@@ -403,13 +403,21 @@ impl Shard {
 
     fn drain_whole(&mut self, wall_ms: Option<i64>) -> Effects {
         let mut scores = Vec::new();
-        let risks = self.drain_each(wall_ms, |score| scores.push(score));
+        let risks = self.drain_each(wall_ms, |record, decisions| {
+            let (account, decisions) = (record.account_id.clone().into_owned(), decisions.to_vec());
+            scores.push(ScoreOutput { account, record: record.into_owned(), decisions });
+        });
         Effects { scores, risks }
     }
 
     /// As [`Shard::drain`], or [`Shard::drain_all`] without a wall clock, but each score is handed over
-    /// when it is made: all of them at once would be more than the caches hold.
-    pub fn drain_each(&mut self, wall_ms: Option<i64>, take: impl FnMut(ScoreOutput)) -> Vec<RiskTransition> {
+    /// when it is made, with its journal header: all of them at once would be more than the caches hold,
+    /// and would have to own what they can borrow.
+    pub fn drain_each(
+        &mut self,
+        wall_ms: Option<i64>,
+        take: impl FnMut(ScoreRecord<'_>, &[u8]),
+    ) -> Vec<RiskTransition> {
         let mut risks = std::mem::take(&mut self.told);
         let Some(wall_ms) = wall_ms else {
             self.publish(|_| true, i64::MIN, take);
@@ -424,7 +432,12 @@ impl Shard {
         risks
     }
 
-    fn publish(&mut self, rested: impl Fn(i64) -> bool, wall_ms: i64, mut take: impl FnMut(ScoreOutput)) {
+    fn publish(
+        &mut self,
+        rested: impl Fn(i64) -> bool,
+        wall_ms: i64,
+        mut take: impl FnMut(ScoreRecord<'_>, &[u8]),
+    ) {
         let Some(clock_ms) = self.clock_ms else { return };
         for slot in std::mem::take(&mut self.listed) {
             let place = self.accounts.slot_mut(slot);
@@ -442,7 +455,7 @@ impl Shard {
             account.told_wall_ms = wall_ms;
             self.evaluator.catch_up(account, clock_ms);
             let (record, decisions) = self.evaluator.publish(account, clock_ms, self.covered[page]);
-            take(ScoreOutput { account: account.id.to_string(), record, decisions });
+            take(record, decisions);
             self.dirty[page] = true;
         }
     }
@@ -453,7 +466,7 @@ impl Shard {
         let account = self.accounts.open(slot);
         self.evaluator.catch_up(account, clock_ms);
         let (decisions, causes) = (account.decisions.clone(), account.causes.clone());
-        let (record, _) = self.evaluator.publish(account, clock_ms, None);
+        let record = self.evaluator.publish(account, clock_ms, None).0.into_owned();
         account.decisions = decisions;
         account.causes = causes;
         Some(AccountState {

@@ -215,7 +215,7 @@ impl Transactions {
             let headers = record
                 .headers
                 .iter()
-                .fold(headers, |all, (key, value)| all.insert(Header { key, value: Some(value.as_slice()) }));
+                .fold(headers, |all, (key, value)| all.insert(Header { key, value: Some(&**value) }));
             out = out.headers(headers);
         }
         match self.producer.send(out) {

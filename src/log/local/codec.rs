@@ -21,16 +21,16 @@ const NONE: u32 = u32::MAX;
 const _: () = assert!(MAX_RECORD_BYTES < NONE as usize);
 
 /// A record about to be stored, borrowed from its owner.
-pub(super) struct Fresh<'a, N> {
+pub(super) struct Fresh<'a, N, V> {
     pub(super) timestamp_ms: i64,
     pub(super) key: Option<&'a [u8]>,
     pub(super) value: Option<&'a [u8]>,
-    pub(super) headers: &'a [(N, Vec<u8>)],
+    pub(super) headers: &'a [(N, V)],
 }
 
-impl<N: AsRef<str>> Fresh<'_, N> {
+impl<N: AsRef<str>, V: AsRef<[u8]>> Fresh<'_, N, V> {
     fn headers_len(&self) -> usize {
-        self.headers.iter().map(|(name, value)| 6 + name.as_ref().len() + value.len()).sum()
+        self.headers.iter().map(|(name, value)| 6 + name.as_ref().len() + value.as_ref().len()).sum()
     }
 
     /// How many bytes the record takes when stored.
@@ -57,9 +57,11 @@ impl Body {
         self.bytes.len()
     }
 
-    pub(super) fn push<N: AsRef<str>>(&mut self, record: &Fresh<'_, N>) -> Result<(), LocalError> {
-        let headers: usize =
-            record.headers.iter().map(|(name, value)| 6 + name.as_ref().len() + value.len()).sum();
+    pub(super) fn push<N: AsRef<str>, V: AsRef<[u8]>>(
+        &mut self,
+        record: &Fresh<'_, N, V>,
+    ) -> Result<(), LocalError> {
+        let headers = record.headers_len();
         let (key, value) = (record.key.map_or(0, <[u8]>::len), record.value.map_or(0, <[u8]>::len));
         let bytes = key + value + headers;
         if bytes > MAX_RECORD_BYTES {
@@ -79,7 +81,7 @@ impl Body {
         self.bytes.extend_from_slice(record.key.unwrap_or_default());
         self.bytes.extend_from_slice(record.value.unwrap_or_default());
         for (name, value) in record.headers {
-            let name = name.as_ref();
+            let (name, value) = (name.as_ref(), value.as_ref());
             // Checked above: names fit 16 bits.
             let name_length = u16::try_from(name.len()).unwrap_or(u16::MAX);
             self.bytes.extend_from_slice(&name_length.to_le_bytes());
@@ -275,9 +277,15 @@ mod tests {
         let mut body = Body::new();
         body.push(&Fresh { timestamp_ms: 5, key: Some(b"k"), value: Some(b"vv"), headers: &headers })
             .unwrap();
-        body.push::<&str>(&Fresh { timestamp_ms: -9, key: None, value: None, headers: &[] }).unwrap();
-        body.push::<&str>(&Fresh { timestamp_ms: 4, key: Some(b""), value: Some(b""), headers: &[] })
+        body.push::<&str, Vec<u8>>(&Fresh { timestamp_ms: -9, key: None, value: None, headers: &[] })
             .unwrap();
+        body.push::<&str, Vec<u8>>(&Fresh {
+            timestamp_ms: 4,
+            key: Some(b""),
+            value: Some(b""),
+            headers: &[],
+        })
+        .unwrap();
         body
     }
 
@@ -321,7 +329,7 @@ mod tests {
     #[test]
     fn an_oversized_record_is_refused() {
         let value = vec![0; MAX_RECORD_BYTES + 1];
-        let fresh = Fresh::<&str> { timestamp_ms: 0, key: None, value: Some(&value), headers: &[] };
+        let fresh = Fresh::<&str, Vec<u8>> { timestamp_ms: 0, key: None, value: Some(&value), headers: &[] };
         assert!(matches!(Body::new().push(&fresh), Err(LocalError::TooLarge { .. })));
     }
 }

@@ -184,7 +184,7 @@ impl State {
                     headers: record
                         .headers
                         .iter()
-                        .map(|(name, value)| (name.clone().into_owned(), value.clone()))
+                        .map(|(name, value)| (name.clone().into_owned(), value.clone().into_owned()))
                         .collect(),
                 };
                 Ok(Delivery::Done(self.partition_mut(at)?.append(stored, Some(txn))))

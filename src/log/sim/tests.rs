@@ -31,7 +31,7 @@ fn broker() -> SimBroker {
 
 fn record(to: TopicPartition, key: &str, value: &str) -> OutRecord {
     let (key, value) = (Some(key.into()), Some(value.into()));
-    OutRecord { to, key, value, headers: vec![("h".into(), b"x".to_vec())], timestamp_ms: 7 }
+    OutRecord { to, key, value, headers: vec![("h".into(), b"x".into())], timestamp_ms: 7 }
 }
 
 fn position(position: Offset, metadata: &str) -> CommittedPosition {
