@@ -1,16 +1,18 @@
 //! Typical accounts: 25 users, 90 active days, 3 features, 5 tickets, 6 invoices, 4 contacts,
-//! 1 contract, 3 surveys, a year of daily scores. Made event by event and day by day, as they would
-//! come to be, so that what allocation leaves around them is measured too.
+//! 1 contract, 3 surveys, a year of daily scores. Made event by event and day by day, as they would come
+//! to be; then restored from pages, and the last days lived by all of them, so that what restoring, opening
+//! and packing leave around them is measured too.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use accountpulse::engine::Shard;
 use accountpulse::engine::event::{
     AccountUpdate, BillingPeriod, Body, Contact, ContactRole, ContactStatus, Contract, ContractStatus,
     Currency, Event, Invoice, InvoiceStatus, Login, Patch, PersonId, Priority, Survey, SurveyType, Ticket,
     TicketStatus, Usage,
 };
 use accountpulse::engine::partition::partition_of;
+use accountpulse::engine::{PageId, Shard};
 use accountpulse::simulate::Workload;
 
 use crate::corpus::{advance, apply, drain, shard};
@@ -28,6 +30,10 @@ const START_MS: i64 = 1_767_571_200_000;
 pub const END_MS: i64 = START_MS + DAYS * DAY_MS;
 /// Accounts between two drains, so that what waits to be told weighs nothing.
 const DRAIN_EVERY: usize = 2_000;
+/// Accounts that live most of their year together.
+const AT_A_TIME: usize = 1_000;
+/// Days at the end that all accounts of a shard live together, as an instance has them.
+const DAYS_TOGETHER: i64 = 3;
 
 /// Events of one account; asserted in [`make`].
 const EVENTS: u64 = 1 + 1 + 4 + 6 + 5 + 3 + 3 * ACTIVE_DAYS as u64;
@@ -56,24 +62,39 @@ pub fn make(accounts: u32, threads: usize) -> Vec<Shard> {
     made.into_iter().map(|(_, shard)| shard).collect()
 }
 
-/// One shard's year.
+/// One shard's year: nearly all of it lived by a few accounts at a time, which the caches hold, and put
+/// together as a restart does; the last days lived by all together.
 fn year(number: u32, accounts: &[u32]) -> Shard {
-    let mut shard = shard(number, SHARDS);
     let ids: Vec<String> = accounts.iter().map(|account| id_of(*account)).collect();
+    let (mut whole, mut events, apart) = (shard(number, SHARDS), 0, DAYS - DAYS_TOGETHER);
+    for some in ids.chunks(AT_A_TIME) {
+        let mut part = shard(number, SHARDS);
+        events += days(&mut part, some, 0..apart);
+        for page in (0..=u8::MAX).map(PageId) {
+            whole.load_page(page, &part.encode_page(page)).expect("a page of its own");
+        }
+    }
+    whole.finish_restore(Some(START_MS + apart * DAY_MS));
+    events += days(&mut whole, &ids, apart..DAYS);
+    assert_eq!(events, EVENTS * ids.len() as u64, "the accounts are not the typical ones");
+    assert_eq!(whole.accounts(), ids.len());
+    whole
+}
+
+/// Some days of accounts; how many events there were.
+fn days(shard: &mut Shard, ids: &[String], days: Range<i64>) -> u64 {
     let mut events = 0;
-    for day in 0..DAYS {
+    for day in days {
         for (place, id) in ids.iter().enumerate() {
-            events += one_day(&mut shard, id, day);
+            events += one_day(shard, id, day);
             if place % DRAIN_EVERY == 0 {
-                drain(&mut shard, START_MS + day * DAY_MS);
+                drain(shard, START_MS + day * DAY_MS);
             }
         }
-        advance(&mut shard, START_MS + (day + 1) * DAY_MS);
+        advance(shard, START_MS + (day + 1) * DAY_MS);
         shard.take_dirty();
     }
-    assert_eq!(events, EVENTS * ids.len() as u64, "the accounts are not the typical ones");
-    assert_eq!(shard.accounts(), ids.len());
-    shard
+    events
 }
 
 pub fn id_of(account: u32) -> String {
