@@ -16,13 +16,12 @@ fn answers<'a>(
     after: Day,
 ) -> impl Iterator<Item = (&'a Entry<Box<str>, SurveyFact>, u8)> {
     let from_ms = view.calendar.start_of(after.plus(1));
-    view.facts
-        .surveys
-        .iter()
-        .filter(move |s| {
-            s.value.survey == SurveyType::Nps && s.stamp.at_ms >= from_ms && view.known(s.stamp.at_ms)
-        })
-        .filter_map(|s| s.value.score.map(|score| (s, score)))
+    let counts = move |s: &&Entry<Box<str>, SurveyFact>| is_answer(view, s, from_ms);
+    view.facts.surveys.iter().filter(counts).filter_map(|s| s.value.score.map(|score| (s, score)))
+}
+
+fn is_answer(view: &View<'_>, s: &Entry<Box<str>, SurveyFact>, from_ms: i64) -> bool {
+    s.value.survey == SurveyType::Nps && s.stamp.at_ms >= from_ms && view.known(s.stamp.at_ms)
 }
 
 /// The NPS answers of the last 180 days.
@@ -34,14 +33,18 @@ pub fn nps_answers<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a Entry<Bo
 /// without a respondent stand for themselves.
 pub fn detractors<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a Entry<Box<str>, SurveyFact>, u8)> {
     let after = view.today().minus(DETRACTOR_DAYS);
-    answers(view, after).filter(move |(answer, score)| {
-        *score <= 6
-            && !answers(view, after).any(|(other, _)| {
-                answer.value.respondent.is_some()
-                    && other.value.respondent == answer.value.respondent
+    let from_ms = view.calendar.start_of(after.plus(1));
+    // Asked for every pair of answers, so first what most of them are not.
+    let is_replaced = move |answer: &Entry<Box<str>, SurveyFact>| {
+        answer.value.respondent.is_some()
+            && view.facts.surveys.iter().any(|other| {
+                other.value.respondent == answer.value.respondent
                     && (other.stamp.at_ms, &other.key) > (answer.stamp.at_ms, &answer.key)
+                    && other.value.score.is_some()
+                    && is_answer(view, other, from_ms)
             })
-    })
+    };
+    answers(view, after).filter(move |(answer, score)| *score <= 6 && !is_replaced(answer))
 }
 
 /// What one pass over the NPS answers of the last 180 days counts.

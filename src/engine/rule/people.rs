@@ -20,20 +20,19 @@ pub(super) const LOW_NPS: RuleDef = RuleDef {
 
 fn nps_condition(view: &View<'_>, rules: &Rules) -> Condition {
     let settings = &rules.low_nps;
-    let answers = nps_answers(view).count();
-    let (Some(nps), Some(newest)) =
-        (FeatureId::Nps.value(view), nps_answers(view).map(|(s, _)| s.stamp.at_ms).max())
-    else {
+    let Some(nps) = FeatureId::Nps.value(view).filter(|&nps| nps < i64::from(settings.clear_at)) else {
         return Condition::Clear;
     };
     // Too few answers left: the evidence has expired.
-    if answers < settings.min_answers as usize || nps >= i64::from(settings.clear_at) {
+    if nps_answers(view).count() < settings.min_answers as usize {
         return Condition::Clear;
     }
-    if nps < i64::from(settings.below) {
-        return Condition::Met { began_ms: newest, severity: settings.severity };
+    match nps_answers(view).map(|(answer, _)| answer.stamp.at_ms).max() {
+        Some(began_ms) if nps < i64::from(settings.below) => {
+            Condition::Met { began_ms, severity: settings.severity }
+        }
+        _ => Condition::Between,
     }
-    Condition::Between
 }
 
 fn answer_item((answer, score): &(&Entry<Box<str>, SurveyFact>, u8)) -> Item {
@@ -74,13 +73,14 @@ pub(super) const DETRACTOR: RuleDef = RuleDef {
 
 fn detractor_condition(view: &View<'_>, rules: &Rules) -> Condition {
     let settings = &rules.detractor;
-    let first = detractors(view).map(|(s, _)| s.stamp.at_ms).min();
-    match (first, detractors(view).map(|(_, score)| score).min()) {
-        (Some(began_ms), Some(lowest)) => {
+    let found = detractors(view).map(|(answer, score)| (answer.stamp.at_ms, score));
+    let earliest_and_lowest = |a: (i64, u8), b: (i64, u8)| (a.0.min(b.0), a.1.min(b.1));
+    match found.reduce(earliest_and_lowest) {
+        Some((began_ms, lowest)) => {
             let severity = if lowest <= settings.high_at { Severity::High } else { settings.severity };
             Condition::Met { began_ms, severity }
         }
-        _ => Condition::Clear,
+        None => Condition::Clear,
     }
 }
 

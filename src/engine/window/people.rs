@@ -99,7 +99,7 @@ impl People {
     /// is far away.
     fn find(&self, id: u64) -> Result<usize, usize> {
         let people = &self.people;
-        let guess = (u128::from(id) * people.len() as u128 >> 64) as usize;
+        let guess = ((u128::from(id) * people.len() as u128) >> 64) as usize;
         let (mut from, mut to, mut step) = (guess, guess, 1);
         // Ids before `from` are smaller, ids from `to` on are not.
         while from > 0 && people[from - 1].id >= id {
