@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Shards do not know each other, so each has the share of its partition.
 const UNPACKED_BYTES: usize = 512 << 20;
 /// Where the packed ones alone take more than that, open ones may take this for each account there is.
-const OPEN_BYTES_EACH: usize = 96;
+const OPEN_BYTES_EACH: usize = 192;
 /// An open account grows with its events; so often one that is opened is weighed again.
 const WEIGHED_EVERY: u32 = 64;
 /// From this many bytes on it is worth the time to compress.
