@@ -97,7 +97,7 @@ fn measure(group: Group, wanted: &Wanted, sizes: &Sizes, rate: Option<f64>) {
         Group::Proto => throughput::run(&Cluster::start(sizes), sizes, Encoding::Proto, wanted),
         Group::Checkpoint => checkpoint::run(&Cluster::start(sizes), sizes, rate),
         Group::Latency => latency::run(&Cluster::start(sizes), sizes, rate, wanted),
-        Group::Restore => restore::run(&Cluster::start(sizes), sizes, wanted),
+        Group::Restore => restore::run(&Cluster::start(sizes), sizes, wanted, rate),
         Group::Idle => idle::run(&Cluster::start(sizes), sizes),
         Group::Overload => overload::run(&Cluster::start(sizes), sizes, rate, wanted),
     }

@@ -11,6 +11,7 @@ use crate::figures::{Wanted, beside, tell};
 use crate::instance::{Watched, series_at, wait_for};
 use crate::live::{Load, Stopper};
 use crate::sizes::Sizes;
+use crate::throughput;
 use crate::workload::{self, Encoding, load};
 
 /// Days of the history: every account's day turns in each.
@@ -25,7 +26,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 const CAUGHT_UP_SECONDS: f64 = 1.0;
 
 /// `restore_s`, `tail_ratio`.
-pub fn run(cluster: &Cluster, sizes: &Sizes, wanted: &Wanted) {
+pub fn run(cluster: &Cluster, sizes: &Sizes, wanted: &Wanted, rate: Option<f64>) {
+    let usual = rate.unwrap_or_else(|| throughput::trial(cluster));
     let mut options = workload::until_now(sizes.restore_events);
     (options.accounts, options.days) = (sizes.restore_accounts, DAYS);
     let loaded = load(cluster, "state", Encoding::Json, workload::ending_now(options), true);
@@ -35,7 +37,8 @@ pub fn run(cluster: &Cluster, sizes: &Sizes, wanted: &Wanted) {
     let folder = cluster.folder().join(job.name);
     let observer = Observer::new(cluster, job.name, job.inputs);
     let first = Watched::start(&folder, &config);
-    let full = second_half(&observer, loaded.events);
+    // Catching up is cheaper: nothing is sent meanwhile, and there is little to tell of a few events each.
+    let full = last_fifth(&observer, loaded.events).min(usual);
     first.wait_until_live();
     let background = Load::new((full / 2.0) as u64, sizes.restore_accounts);
     std::thread::scope(|scope| {
@@ -70,15 +73,16 @@ pub fn run(cluster: &Cluster, sizes: &Sizes, wanted: &Wanted) {
     });
 }
 
-/// Events a second in the second half of catching up.
-fn second_half(observer: &Observer, events: u64) -> f64 {
-    let mut half: Option<(Instant, u64)> = None;
+/// Events a second in the last fifth of catching up: before, accounts are few enough to lie open, and
+/// events are cheaper than they will be under the load.
+fn last_fifth(observer: &Observer, events: u64) -> f64 {
+    let mut last: Option<(Instant, u64)> = None;
     wait_for(observer, events, |done| {
-        if done >= events / 2 && half.is_none() {
-            half = Some((clock::monotonic(), done));
+        if done >= events / 5 * 4 && last.is_none() {
+            last = Some((clock::monotonic(), done));
         }
     });
-    let (since, done) = half.expect("half comes before all");
+    let (since, done) = last.expect("a part comes before all");
     (events - done) as f64 / since.elapsed().as_secs_f64().max(0.1)
 }
 
