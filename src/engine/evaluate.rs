@@ -1,8 +1,7 @@
 //! Evaluating one account: refresh the score lines that can have changed, move the band and the
 //! risks that read what changed, and note what is to be told. Time comes from the shard.
 
-use super::account::PublishedLine;
-use super::account::{Close, Decisions, Facts, MasterField, Moment, RiskState, currency};
+use super::account::{Close, Decisions, Facts, MasterField, Moment, PublishedLine, RiskState, currency};
 use super::config::EngineConfig;
 use super::event::{Body, Event};
 use super::feature::{COMPARED_AHEAD_DAYS, ScoreNow, Tally, Touch, View, annual_minor};
