@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub page: PageId,
     /// In the shard's list of accounts to look at when committing.
     pub listed: bool,
+    /// Among those that rest since they were told.
+    pub resting: bool,
     /// Used since it was last passed over by the search for one to pack.
     used: bool,
     /// About how many bytes it takes, when it was last weighed.
@@ -145,6 +147,7 @@ impl Accounts {
             armed_ms: i64::MAX,
             page,
             listed: false,
+            resting: false,
             used: true,
             weight,
             counted: Counted::default(),

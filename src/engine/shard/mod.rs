@@ -9,6 +9,7 @@ mod accounts;
 mod approach;
 mod checkpoint;
 mod stats;
+mod waiting;
 
 pub use stats::ShardStats;
 
@@ -24,6 +25,7 @@ use crate::engine::timer::{Deadline, DeadlineQueue};
 use accounts::Accounts;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use waiting::Waiting;
 
 /// An account's score is published at most once in this long, unless a decision changed.
 const PUBLISH_INTERVAL_MS: i64 = 1000;
@@ -94,7 +96,7 @@ pub struct Shard {
     queue: DeadlineQueue,
     told: Vec<RiskTransition>,
     /// Accounts to look at when committing.
-    listed: Vec<u32>,
+    waiting: Waiting,
     /// Accounts that are still to be evaluated once at the clock, the next one last.
     unevaluated: Vec<u32>,
     /// Whether every account is looked at each day, whether or not anything can change.
@@ -115,7 +117,7 @@ impl Shard {
             counts: stats::Counts::default(),
             queue: DeadlineQueue::default(),
             told: Vec::new(),
-            listed: Vec::new(),
+            waiting: Waiting::default(),
             unevaluated: Vec::new(),
             looks_daily: false,
         }
@@ -251,23 +253,16 @@ impl Shard {
         let account = self.accounts.open(slot);
         let done = self.evaluator.evaluate(account, at_ms, touch, cause);
         account.changed |= done.decided;
-        if done.decided || done.due {
-            self.list(slot);
+        if done.due {
+            self.list_score(slot);
         }
         if done.decided {
+            self.list(slot);
             self.mark_dirty(slot);
             self.recount(slot);
         }
         self.told.extend(done.told);
         done.decided
-    }
-
-    /// Notes an account to be looked at when committing.
-    fn list(&mut self, slot: u32) {
-        let place = self.accounts.slot_mut(slot);
-        if !std::mem::replace(&mut place.listed, true) {
-            self.listed.push(slot);
-        }
     }
 
     /// Arms an account that was just evaluated for the next instant at which anything can change.
@@ -387,7 +382,7 @@ impl Shard {
 
     /// An upper bound of what [`Shard::drain`] would return.
     pub fn pending_effects(&self) -> usize {
-        self.told.len() + self.listed.len()
+        self.told.len() + self.waiting.len()
     }
 
     /// Decides what this commit publishes: every transition, every account whose decisions
@@ -439,7 +434,7 @@ impl Shard {
         mut take: impl FnMut(ScoreRecord<'_>, &[u8]),
     ) {
         let Some(clock_ms) = self.clock_ms else { return };
-        for slot in std::mem::take(&mut self.listed) {
+        for slot in self.waiting.take(&rested, &mut self.accounts.slots) {
             let place = self.accounts.slot_mut(slot);
             place.listed = false;
             let page = usize::from(place.page.0);
@@ -447,8 +442,9 @@ impl Shard {
             if !account.changed && !self.evaluator.is_due(account) {
                 continue;
             }
-            if !account.changed && !rested(account.told_wall_ms) {
-                self.list(slot);
+            let told_wall_ms = account.told_wall_ms;
+            if !account.changed && !rested(told_wall_ms) {
+                self.rest(slot, told_wall_ms);
                 continue;
             }
             account.changed = false;
