@@ -151,6 +151,11 @@ impl Back {
             live = live.max(at);
             workers += 1;
         }
+        let begun = clock::monotonic();
+        while !instance.process.get("/readyz?verbose").1.contains("[+] restored") {
+            assert!(begun.elapsed() < LONGEST, "a worker lost what it had restored");
+            clock::pause(LOOK);
+        }
         let replayed = instance.metric("accountpulse_events_replayed_total");
         let begun = clock::monotonic();
         while observer.waiting() as f64 > background.rate as f64 * CAUGHT_UP_SECONDS {

@@ -190,7 +190,7 @@ impl Reporter {
         for ms in &counts.freshness_ms {
             EVENT_TO_RISK.observe(&[], (*ms).max(0) as f64 / 1000.0);
         }
-        if counts.restores > 0 {
+        if counts.recoveries > 0 {
             RESTORE_SECONDS.set(&[], counts.restore_ms as f64 / 1000.0);
         }
     }

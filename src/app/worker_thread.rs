@@ -142,7 +142,8 @@ impl<M: Members> Parts<M> {
         let counts = worker.take_counts();
         self.reporter.counts(&counts);
         let status = worker.status();
-        if counts.restores > 0 {
+        // Once, when all of its shards stand.
+        if counts.recoveries > 0 {
             let shards: Vec<String> = status.shards.iter().map(|shard| shard.partition.to_string()).collect();
             let (ms, tail_ms) = (counts.restore_ms, counts.tail_ms);
             tracing::info!(shards = shards.join(" "), ms, tail_ms, "restored");

@@ -66,7 +66,9 @@ pub struct WorkerCounts {
     pub swept: u64,
     /// Shards refused.
     pub refused: u64,
-    /// Time of finished recoveries, summed.
+    /// Recoveries of a whole assignment that were finished.
+    pub recoveries: u64,
+    /// Time that these took, summed.
     pub restore_ms: i64,
     /// The part of it in which input was read again, from the last checkpoint to the last commit.
     pub tail_ms: i64,
@@ -146,6 +148,7 @@ impl WorkerCounts {
         self.restarts += other.restarts;
         self.swept += other.swept;
         self.refused += other.refused;
+        self.recoveries += other.recoveries;
         self.restore_ms += other.restore_ms;
         self.tail_ms += other.tail_ms;
         self.held += other.held;

@@ -193,6 +193,7 @@ impl<B: RecordBatch> Restore<B> {
                 return Ok(RestoreStep::Again);
             }
             Ok(Moved::Finished) => {
+                self.counts.recoveries += 1;
                 self.counts.restore_ms += context.wall_ms.saturating_sub(self.began_ms).max(0);
                 self.counts.tail_ms += self.tail_ms;
                 return Ok(RestoreStep::Finished);
