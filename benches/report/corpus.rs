@@ -164,9 +164,12 @@ fn advance_telling(shard: &mut Shard, to_ms: i64, tell: &mut impl FnMut(&mut Sha
     }
 }
 
-/// Takes what is to be told; returns how much.
+/// Takes what is to be told as a worker does, score by score; returns how much.
 pub fn drain(shard: &mut Shard, wall_ms: i64) -> u64 {
-    let effects = shard.drain(wall_ms);
-    black_box(&effects);
-    (effects.scores.len() + effects.risks.len()) as u64
+    let mut scores = 0;
+    let risks = shard.drain_each(Some(wall_ms), |record, decisions| {
+        black_box((&record, decisions));
+        scores += 1;
+    });
+    scores + black_box(risks).len() as u64
 }

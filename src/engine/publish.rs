@@ -25,10 +25,10 @@ impl Evaluator {
         let Evaluator { config, version, calendar, scorer, header, .. } = self;
         let coverage = coverage_class(account.score);
         let absent = scorer.absent(&account.points).map(Word::from).collect();
-        let lines = scorer.explain(&account.points);
+        let today = account.today(*calendar, clock_ms);
+        let lines = scorer.explain(&account.points, today);
         let tally = Tally::default();
         let view = account.view(*calendar, clock_ms, &tally);
-        let today = view.today();
         let contributions = lines.iter().map(|line| contribution(line, &view)).collect();
         let before = account.decisions.published.take();
         let before_lines = before.as_ref().map_or(&[][..], |told| &told.lines);
@@ -126,9 +126,11 @@ fn line_name(scoring: &Scoring, number: u32) -> String {
 
 /// A line as it is told.
 fn contribution<'a>(line: &Line<'a>, view: &View<'_>) -> Contribution<'a> {
+    let compute = || line.feature.and_then(|feature| feature.value(view));
+    debug_assert!(line.value.is_none() || line.value == compute(), "{line:?}");
     Contribution {
         words: Cow::Borrowed(&line.name.words),
-        value: line.feature.and_then(|feature| feature.value(view)),
+        value: line.value.or_else(compute),
         points_hundredths: line.points,
         weight_ppm: line.weight_ppm,
         contribution_hundredths: line.contribution,
@@ -189,6 +191,7 @@ mod tests {
                 name,
                 feature: None,
                 points: None,
+                value: None,
                 weight_ppm: 0,
                 contribution,
             })

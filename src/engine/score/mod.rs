@@ -25,6 +25,7 @@ pub use scorecard::{BandThresholds, Bands, Cap, Card, CardGroup, CardLine, Score
 use super::account::Band;
 use super::feature::FeatureId;
 use super::record::LineWords;
+use super::time::Day;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,8 @@ pub struct Line<'a> {
     pub feature: Option<FeatureId>,
     /// Points, hundredths; `None` for caps.
     pub points: Option<i16>,
+    /// The value of the feature, unless it has to be computed again.
+    pub value: Option<i64>,
     /// Effective weight, parts per million.
     pub weight_ppm: u32,
     /// Contribution, hundredths.
@@ -171,9 +174,9 @@ impl Scorer {
         lines.map(|(line, _)| line.feature.def().name)
     }
 
-    /// The lines of the explanation that have a value, and the cap that holds; contributions sum to
-    /// the score. Empty when it is unknown.
-    pub fn explain(&mut self, points: &Points) -> Vec<Line<'_>> {
+    /// The lines of the explanation on a day that have a value, and the cap that holds; contributions
+    /// sum to the score. Empty when it is unknown.
+    pub fn explain(&mut self, points: &Points, today: Day) -> Vec<Line<'_>> {
         let (Some(total), _) = self.uncapped(points) else { return Vec::new() };
         // A known total means the weights are remembered.
         let Some(weights) = self.weights.get(&(points.card, points.mask())).map(|weights| &weights.ppm)
@@ -184,11 +187,11 @@ impl Scorer {
         let names = &self.names[usize::from(points.card)];
         let shares = largest_remainder::<{ PPM as u64 }>(products(weights, points), total as u64);
         let mut lines = Vec::with_capacity(shares.len() + 1);
-        let numbers = points.lines().zip(weights.iter().zip(shares));
-        for ((line, name), (points, (&weight_ppm, share))) in card.lines().zip(names).zip(numbers) {
+        let numbers = points.lines().zip(points.values(today)).zip(weights.iter().zip(shares));
+        for ((line, name), ((points, value), (&weight_ppm, share))) in card.lines().zip(names).zip(numbers) {
             if points.is_some() {
                 let (feature, contribution) = (Some(line.feature), share as i16);
-                lines.push(Line { name, feature, points, weight_ppm, contribution });
+                lines.push(Line { name, feature, points, value, weight_ppm, contribution });
             }
         }
         let first_cap = names.len() - card.caps.len();
@@ -196,7 +199,8 @@ impl Scorer {
             points.cap().map(usize::from).and_then(|cap| card.caps.get(cap).zip(names.get(first_cap + cap)));
         if let Some((cap, name)) = cap {
             let contribution = cap.limit_hundredths().min(total) - total;
-            lines.push(Line { name, feature: None, points: None, weight_ppm: 0, contribution });
+            let (feature, points, value) = (None, None, None);
+            lines.push(Line { name, feature, points, value, weight_ppm: 0, contribution });
         }
         lines
     }

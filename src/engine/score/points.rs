@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Points of an absent feature.
 const ABSENT: i16 = -1;
+/// For a value that is not known, or does not fit.
+const NOT_KEPT: i32 = i32::MIN;
 /// For what may have changed: it is looked at when the day turns, whichever day that is.
 pub(in crate::engine) const UNFORESEEN: Day = Day(i32::MIN);
 
@@ -33,6 +35,15 @@ pub struct Points {
 struct Held {
     /// Hundredths; absent as -1.
     points: i16,
+    /// What is added to the value with every day before `until`.
+    #[serde(skip)]
+    step: i8,
+    /// The value on the day for which it was computed; [`NOT_KEPT`] if it is to be computed again.
+    #[serde(skip, default = "not_kept")]
+    value: i32,
+    /// That day.
+    #[serde(skip, default = "unforeseen")]
+    valued_on: Day,
     /// The first day on which the points may be others, if no event comes.
     #[serde(skip, default = "unforeseen")]
     until: Day,
@@ -51,14 +62,59 @@ fn unforeseen() -> Day {
     UNFORESEEN
 }
 
+fn not_kept() -> i32 {
+    NOT_KEPT
+}
+
 impl Held {
-    const NEW: Held = Held { points: ABSENT, until: UNFORESEEN, present_until: UNFORESEEN };
+    const NEW: Held = Held {
+        points: ABSENT,
+        step: 0,
+        value: NOT_KEPT,
+        valued_on: UNFORESEEN,
+        until: UNFORESEEN,
+        present_until: UNFORESEEN,
+    };
+
+    /// A line as it is on a day. How it goes on is not asked yet.
+    fn on(day: Day, value: Option<i64>, ramp: &Ramp) -> Held {
+        let points = value.map_or(ABSENT, |value| ramp.points(value));
+        let value = value.and_then(|value| i32::try_from(value).ok()).unwrap_or(NOT_KEPT);
+        Held { points, value, valued_on: day, ..Held::NEW }
+    }
+
+    /// An event may have changed how it goes on, not what it is.
+    fn reconsidered(self) -> Held {
+        Held { step: 0, until: UNFORESEEN, present_until: UNFORESEEN, ..self }
+    }
+
+    /// Takes what was foreseen from a day on.
+    fn foresee(&mut self, today: Day, forecast: Forecast, until: Day) {
+        (self.until, self.present_until) = (until, forecast.present_until);
+        match i8::try_from(forecast.step) {
+            // Steps are counted from the day of the value.
+            Ok(step) if self.valued_on == today => self.step = step,
+            _ => self.value = NOT_KEPT,
+        }
+    }
+
+    /// The value on a day, if it need not be computed again.
+    fn value_on(&self, day: Day) -> Option<i64> {
+        let days = day.since(self.valued_on);
+        let holds = self.value != NOT_KEPT && (days == 0 || (days > 0 && day < self.until));
+        holds.then(|| i64::from(self.value) + i64::from(self.step) * i64::from(days))
+    }
 }
 
 impl Points {
     /// Points by line; `None` = absent.
     pub(super) fn lines(&self) -> impl Iterator<Item = Option<i16>> {
         self.lines.iter().map(|line| (line.points != ABSENT).then_some(line.points))
+    }
+
+    /// The values of present features on a day, by line, as far as they are kept.
+    pub(super) fn values(&self, day: Day) -> impl Iterator<Item = Option<i64>> {
+        self.lines.iter().map(move |line| line.value_on(day))
     }
 
     pub(super) fn cap(&self) -> Option<u8> {
@@ -138,11 +194,11 @@ impl Scorer {
         let mut changed = all;
         for (held, TouchedLine { feature, by, ramp }) in points.lines.iter_mut().zip(&touched.lines) {
             if all || by.meets(others) || (passed && held.until <= view.today()) {
-                let now = feature.value(view).map_or(ABSENT, |value| ramp.points(value));
-                changed |= now != held.points;
-                *held = Held { points: now, ..Held::NEW };
+                let now = Held::on(view.today(), feature.value(view), ramp);
+                changed |= now.points != held.points;
+                *held = now;
             } else if by.foreseen().meets(others) {
-                *held = Held { points: held.points, ..Held::NEW };
+                *held = held.reconsidered();
             }
         }
         if all || touched.caps.meets(others) || (passed && points.cap_until <= view.today()) {
@@ -162,8 +218,7 @@ impl Scorer {
             if held.until <= view.today() {
                 let forecast = line.feature.forecast(view);
                 let steps = |value| line.ramp.steady_steps(value, forecast.step);
-                held.until = moves(view, line.feature, forecast, steps);
-                held.present_until = forecast.present_until;
+                held.foresee(view.today(), forecast, moves(view, line.feature, forecast, steps));
             }
         }
         if points.cap_until <= view.today() {
