@@ -51,7 +51,8 @@ type Facet = BTreeMap<String, Facts>;
 
 fn merge(facts: &mut Facet, line: &Line) -> Verdict {
     let event = line.event();
-    facts.entry(line.account.clone()).or_default().merge(line.input, &event, Calendar::default(), &tight())
+    let facts = facts.entry(line.account.clone()).or_default();
+    facts.merge(line.input, &event, Calendar::default(), &tight()).verdict
 }
 
 /// Another order of the same lines in which no count is late: among counts of one account, kind

@@ -41,7 +41,8 @@ impl Load {
         let mut options = WorkloadOptions::new(3, self.rate * SECONDS_PER_DAY);
         (options.days, options.start_ms, options.accounts) = (1, clock::wall_ms(), self.accounts);
         let mut workload = Workload::new(options);
-        let mut sender = Sender::new(cluster, inputs, "5");
+        // A request has records of one partition: sooner, they would be what keeps the broker busy.
+        let mut sender = Sender::new(cluster, inputs, "25");
         let begun = clock::monotonic();
         let (mut json, mut account) = (Vec::new(), Vec::new());
         while !self.is_stopped() {

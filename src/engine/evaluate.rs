@@ -120,8 +120,8 @@ impl Account {
         }
     }
 
-    /// What `touch` an event is for this account at an instant.
-    pub(super) fn touch_of(&self, event: &Event<'_>, calendar: Calendar, at_ms: i64) -> Touch {
+    /// What `touch` an event is for this account at an instant. `repeats`: only counts differ.
+    pub(super) fn touch_of(&self, event: &Event<'_>, repeats: bool, calendar: Calendar, at_ms: i64) -> Touch {
         match event.body {
             Body::Login(_) | Body::Usage(_) => {
                 let ahead = calendar.day_of(event.occurred_at_ms).since(self.today(calendar, at_ms));
@@ -129,6 +129,8 @@ impl Account {
                 // feature over the limit takes its past along.
                 if !(0..=COMPARED_AHEAD_DAYS).contains(&ahead) || self.facts.forgets_features() {
                     Touch::ACTIVITY_PAST.or(Touch::ACTIVITY_TODAY)
+                } else if repeats {
+                    Touch::COUNTS_TODAY
                 } else {
                     Touch::ACTIVITY_TODAY
                 }

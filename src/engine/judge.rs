@@ -17,6 +17,9 @@ use super::score::{UNFORESEEN, next_band};
 pub(super) struct Ruling {
     pub rule: &'static RuleDef,
     pub id: RuleId,
+    /// What it reads, and what changes how that goes on.
+    reads: Touch,
+    foreseen: Touch,
     pub enabled: bool,
     pub timing: Timing,
 }
@@ -24,7 +27,8 @@ pub(super) struct Ruling {
 impl Ruling {
     pub(super) fn new((rule, id): (&'static RuleDef, RuleId), rules: &Rules) -> Ruling {
         let (enabled, timing) = (rule.settings)(rules);
-        Ruling { rule, id, enabled, timing }
+        let (reads, foreseen) = (rule.reads, rule.reads.foreseen());
+        Ruling { rule, id, reads, foreseen, enabled, timing }
     }
 
     /// Whether an instant that its risk waits for has come.
@@ -74,8 +78,8 @@ impl Evaluator {
                 account.rules_until[place] <= today
                     || ruling.is_waited_for(account.decisions.risk(ruling.id), at_ms)
             };
-            let is_judged = ruling.rule.reads.meets(others) || (passed && is_due());
-            if is_judged || ruling.rule.reads.foreseen().meets(others) {
+            let is_judged = ruling.reads.meets(others) || (passed && is_due());
+            if is_judged || ruling.foreseen.meets(others) {
                 account.rules_until[place] = UNFORESEEN;
             }
             if is_judged && self.move_risk(account, ruling, look, &mut done) {
@@ -92,7 +96,7 @@ impl Evaluator {
     /// Something that rules read has changed by itself: they are judged when the day turns.
     pub(super) fn reconsider(&self, account: &mut Account, touch: Touch) {
         let rules = account.rules_until.iter_mut().zip(&self.rulings);
-        rules.filter(|(_, ruling)| ruling.rule.reads.meets(touch)).for_each(|(until, _)| *until = UNFORESEEN);
+        rules.filter(|(_, ruling)| ruling.reads.meets(touch)).for_each(|(until, _)| *until = UNFORESEEN);
     }
 
     /// Moves one risk; returns whether its state changed.
@@ -104,7 +108,7 @@ impl Evaluator {
         done: &mut Evaluated,
     ) -> bool {
         let Look { at_ms, cause, tally, only_time } = look;
-        let &Ruling { rule, id, enabled, timing } = ruling;
+        let &Ruling { rule, id, enabled, timing, .. } = ruling;
         let rules = &self.config.rules;
         let state = account.decisions.risk(id);
         let view = account.view(self.calendar, at_ms, tally);

@@ -5,7 +5,7 @@
 
 use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
 use super::keyed::{Keyed, Merge, Stamp};
-use crate::engine::event::{Body, Currency, Event, Login, Patch, Usage};
+use crate::engine::event::{Body, Currency, Event, Patch};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
 use crate::engine::window::{Admission, DAILY_DAYS, Filter, People, Recent, RecentDays, Series};
@@ -97,6 +97,16 @@ pub struct Facts {
     recent: Recent,
 }
 
+/// What one event did to the facts, and how much of it is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// What it did.
+    pub verdict: Verdict,
+    /// Of a login or a use: the same person and feature were active on that day already, so that only
+    /// counts differ.
+    pub repeats: bool,
+}
+
 /// What one event did to the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -125,10 +135,17 @@ impl From<Merge> for Verdict {
 
 impl Facts {
     /// Merges one event of input number `input`.
-    pub fn merge(&mut self, input: u16, event: &Event<'_>, calendar: Calendar, limits: &Limits) -> Verdict {
+    pub fn merge(&mut self, input: u16, event: &Event<'_>, calendar: Calendar, limits: &Limits) -> Merged {
+        let mut repeats = false;
         let verdict = match &event.body {
-            Body::Login(login) => self.merge_login(input, event, *login, calendar, limits),
-            Body::Usage(usage) => self.merge_usage(input, event, usage, calendar, limits),
+            Body::Login(_) | Body::Usage(_) => match self.put_aside(input, event, limits) {
+                Some(verdict) => verdict,
+                None => {
+                    let merged = self.merge_activity(event, calendar, limits);
+                    repeats = merged.repeats;
+                    merged.verdict
+                }
+            },
             Body::Ticket(t) => {
                 let value = TicketFact {
                     priority: t.priority,
@@ -181,7 +198,7 @@ impl Facts {
         if verdict != Verdict::Late {
             self.newest_ms = self.newest_ms.max(Some(event.occurred_at_ms));
         }
-        verdict
+        Merged { verdict, repeats }
     }
 
     /// Why a counted event is not counted; `None` when it is new, and from then on remembered.
@@ -205,45 +222,27 @@ impl Facts {
         }
     }
 
-    fn merge_login(
-        &mut self,
-        input: u16,
-        event: &Event<'_>,
-        login: Login,
-        calendar: Calendar,
-        limits: &Limits,
-    ) -> Verdict {
-        if let Some(verdict) = self.put_aside(input, event, limits) {
-            return verdict;
-        }
+    /// Counts a login or a use that is not a duplicate.
+    fn merge_activity(&mut self, event: &Event<'_>, calendar: Calendar, limits: &Limits) -> Merged {
         let day = calendar.day_of(event.occurred_at_ms);
-        self.note_active(day);
-        self.logins.add(day, 1);
-        self.recent.add(day, true);
-        self.people.record(login.user, day, limits.people);
-        Verdict::Applied
-    }
-
-    fn merge_usage(
-        &mut self,
-        input: u16,
-        event: &Event<'_>,
-        usage: &Usage<'_>,
-        calendar: Calendar,
-        limits: &Limits,
-    ) -> Verdict {
-        if let Some(verdict) = self.put_aside(input, event, limits) {
-            return verdict;
-        }
-        let day = calendar.day_of(event.occurred_at_ms);
-        self.note_active(day);
-        if let Some(user) = usage.user {
-            self.people.record(user, day, limits.people);
-        }
-        if self.count_use(&usage.feature, day, usage.count, limits.features) {
-            Verdict::Applied
-        } else {
-            Verdict::Limited
+        self.first_active = Some(self.first_active.map_or(day, |first| first.min(day)));
+        match &event.body {
+            Body::Login(login) => {
+                let was_active = self.logins.on(day) > 0;
+                self.logins.add(day, 1);
+                self.recent.add(day, true);
+                let is_news = self.people.record(login.user, day, limits.people);
+                Merged { verdict: Verdict::Applied, repeats: was_active && !is_news }
+            }
+            Body::Usage(usage) => {
+                let is_news = usage.user.is_some_and(|user| self.people.record(user, day, limits.people));
+                let was_used = self.feature(&usage.feature).is_ok_and(|i| self.usage[i].uses.on(day) > 0);
+                let is_counted = self.count_use(&usage.feature, day, usage.count, limits.features);
+                let verdict = if is_counted { Verdict::Applied } else { Verdict::Limited };
+                Merged { verdict, repeats: was_used && !is_news }
+            }
+            // Nothing else is counted.
+            _ => Merged { verdict: Verdict::Superseded, repeats: false },
         }
     }
 
@@ -403,10 +402,6 @@ impl Facts {
     /// Whether the account had a login or a use on or before a day.
     pub fn reaches_back(&self, day: Day) -> bool {
         self.first_active.is_some_and(|first| first <= day)
-    }
-
-    fn note_active(&mut self, day: Day) {
-        self.first_active = Some(self.first_active.map_or(day, |first| first.min(day)));
     }
 
     /// The number of the contract in force on a day (the latest start wins), cancelled ones

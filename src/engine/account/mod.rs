@@ -12,7 +12,7 @@ mod keyed;
 
 pub use decisions::{Decisions, Phase, Published, PublishedLine, RiskState, apply_header, encode_header};
 pub use entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
-pub use facts::{Facts, FeatureUse, MasterField, MasterValue, Verdict, currency};
+pub use facts::{Facts, FeatureUse, MasterField, MasterValue, Merged, Verdict, currency};
 pub use history::{Band, Close, HISTORY_DAYS, History};
 pub use keyed::{Entry, Keyed, Merge, Stamp};
 

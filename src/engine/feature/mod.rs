@@ -85,6 +85,11 @@ impl Touch {
     pub const SCORE: Touch = Touch(1 << 9);
     /// Other risks of the account.
     pub const RISKS: Touch = Touch(1 << 10);
+    /// Only how many logins or uses there are on the present day (or ahead of it): who came, what they
+    /// used and on which days is as it was.
+    pub const COUNTS_TODAY: Touch = Touch(1 << 11);
+    /// The same on earlier days. No event is only that; it is how a count of today comes to count later.
+    pub const COUNTS_PAST: Touch = Touch(1 << 12);
     /// Everything.
     pub const ALL: Touch = Touch(u32::MAX);
     /// Any login or use.
@@ -106,7 +111,9 @@ impl Touch {
     /// ones from tomorrow on.
     #[must_use]
     pub const fn foreseen(self) -> Touch {
-        if self.meets(Touch::ACTIVITY) { self.or(Touch::ACTIVITY) } else { self }
+        let counts = Touch::COUNTS_TODAY.or(Touch::COUNTS_PAST);
+        let counted = if self.meets(counts) { self.or(counts) } else { self };
+        if self.meets(Touch::ACTIVITY) { counted.or(Touch::ACTIVITY) } else { counted }
     }
 
     /// Whether the sets share anything.
@@ -169,13 +176,13 @@ features! {
         "Distinct users with a login or a use on the last 7 days, today included.", "The account never had a login or a use.";
     ActiveUsers28d, "usage.active_users_28d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::active_users_28d, activity::people_month,
         "Distinct users with a login or a use on the last 28 days, today included.", "The account never had a login or a use.";
-    Logins28d, "usage.logins_28d", Count, Touch::ACTIVITY.or(Touch::TIME), activity::logins_28d, activity::logins_on,
+    Logins28d, "usage.logins_28d", Count, Touch::ACTIVITY.or(Touch::COUNTS_TODAY).or(Touch::TIME), activity::logins_28d, activity::logins_on,
         "Logins on the last 28 days, today included.", "The account never had a login.";
     ActiveDays28d, "usage.active_days_28d", Days, DAILY, activity::active_days_28d, activity::active_days_on,
         "Complete days with a login or a use among the last 28 complete days.", "The account never had a login or a use, or its first one is younger than 28 days.";
     DaysSinceActive, "usage.days_since_active", Days, Touch::ACTIVITY.or(Touch::TIME), activity::days_since_active, activity::silence_on,
         "Days since the last day with a login or a use.", "The account never had a login or a use.";
-    UsageTrend28d, "usage.trend_28d", BasisPoints, DAILY, activity::trend_28d, activity::trend_on,
+    UsageTrend28d, "usage.trend_28d", BasisPoints, DAILY.or(Touch::COUNTS_PAST), activity::trend_28d, activity::trend_on,
         "Logins and uses of the last 28 complete days, as a share of those of the 28 complete days before.", "Fewer than 40 logins and uses, or fewer than 8 active days, in the earlier 28 days.";
     SeatUtilisation, "adoption.seat_utilisation", BasisPoints, Touch::ACTIVITY.or(Touch::CONTRACTS).or(Touch::TIME), activity::seat_utilisation, activity::seats_on,
         "Distinct active users of the last 28 days, as a share of the seats of the contract in force; at most 100 %.", "No contract in force says how many seats, or the account never had a login or a use.";

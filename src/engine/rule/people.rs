@@ -73,7 +73,7 @@ pub(super) const DETRACTOR: RuleDef = RuleDef {
 
 fn detractor_condition(view: &View<'_>, rules: &Rules) -> Condition {
     let settings = &rules.detractor;
-    let found = detractors(view).map(|(answer, score)| (answer.stamp.at_ms, score));
+    let found = detractors(view).into_iter().map(|(answer, score)| (answer.stamp.at_ms, score));
     let earliest_and_lowest = |a: (i64, u8), b: (i64, u8)| (a.0.min(b.0), a.1.min(b.1));
     match found.reduce(earliest_and_lowest) {
         Some((began_ms, lowest)) => {
@@ -85,7 +85,7 @@ fn detractor_condition(view: &View<'_>, rules: &Rules) -> Condition {
 }
 
 fn detractor_evidence(view: &View<'_>, _: &Rules) -> Evidence {
-    let found: Vec<_> = detractors(view).collect();
+    let found = detractors(view);
     let lowest = found.iter().map(|(_, score)| *score).min().unwrap_or(0);
     let who = if found.len() == 1 { "respondent" } else { "respondents" };
     Evidence {

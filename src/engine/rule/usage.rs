@@ -12,7 +12,7 @@ pub(super) const USAGE_DROP: RuleDef = RuleDef {
     definition: "logins and uses of the last 28 complete days are 40 % or more below the 28 days before, that is rarer \
                  than 1 in 1000 by chance given how much the weeks vary, and there were at least 40 of them on 8 days",
     play: "ask what changed in the team, and show the workflow they no longer use",
-    reads: Touch::ACTIVITY_PAST.or(Touch::TIME),
+    reads: Touch::ACTIVITY_PAST.or(Touch::COUNTS_PAST).or(Touch::TIME),
     can_look_back: |then| comparison(then).is_some(),
     settings: |rules| (rules.usage_drop.enabled, rules.usage_drop.timing),
     condition: drop_condition,

@@ -13,7 +13,7 @@ mod waiting;
 
 pub use stats::ShardStats;
 
-use crate::engine::account::{Band, Verdict};
+use crate::engine::account::{Band, Merged, Verdict};
 use crate::engine::config::EngineConfig;
 use crate::engine::evaluate::{Account, Cause, Evaluator};
 use crate::engine::event::{Event, Reason, Refusal};
@@ -180,12 +180,13 @@ impl Shard {
     /// # Errors
     /// [`Reason::AccountLimit`] when the account is new and the shard is full.
     pub fn apply(&mut self, input: Input, event: &Event<'_>) -> Result<Verdict, Refusal> {
-        let (slot, verdict) = self.merge(input, event)?;
+        let (slot, Merged { verdict, repeats }) = self.merge(input, event)?;
         let changed = matches!(verdict, Verdict::Applied | Verdict::Limited);
         if let (true, Some(clock_ms)) = (changed, self.clock_ms) {
             let armed_ms = self.accounts.slot(slot).armed_ms;
             let fresh = armed_ms == i64::MAX;
-            let touch = self.accounts.open(slot).touch_of(event, self.evaluator.calendar, clock_ms);
+            let account = self.accounts.open(slot);
+            let touch = account.touch_of(event, repeats, self.evaluator.calendar, clock_ms);
             let touch = if fresh { Touch::ALL } else { touch };
             let decided = self.evaluate(
                 slot,
@@ -212,10 +213,10 @@ impl Shard {
     /// # Errors
     /// None: the only refusal of [`Shard::apply`] is the limit, which does not hold here.
     pub fn replay_fact(&mut self, input: Input, event: &Event<'_>) -> Result<Verdict, Refusal> {
-        self.merge_up_to(usize::MAX, input, event).map(|(_, verdict)| verdict)
+        self.merge_up_to(usize::MAX, input, event).map(|(_, merged)| merged.verdict)
     }
 
-    fn merge(&mut self, input: Input, event: &Event<'_>) -> Result<(u32, Verdict), Refusal> {
+    fn merge(&mut self, input: Input, event: &Event<'_>) -> Result<(u32, Merged), Refusal> {
         self.merge_up_to(self.evaluator.config.limits.accounts_per_shard, input, event)
     }
 
@@ -224,7 +225,7 @@ impl Shard {
         most: usize,
         input: Input,
         event: &Event<'_>,
-    ) -> Result<(u32, Verdict), Refusal> {
+    ) -> Result<(u32, Merged), Refusal> {
         let Some(slot) = self.find_or_create(&event.account, most) else {
             let limit = self.evaluator.config.limits.accounts_per_shard;
             return Err(Refusal::new(
@@ -236,12 +237,12 @@ impl Shard {
         };
         let (calendar, limits) = (self.evaluator.calendar, &self.evaluator.config.limits);
         let account = self.accounts.open(slot);
-        let verdict = account.facts.merge(input.0, event, calendar, limits);
+        let merged = account.facts.merge(input.0, event, calendar, limits);
         account.due.merged(&event.body);
-        if !matches!(verdict, Verdict::Late | Verdict::Duplicate) {
+        if !matches!(merged.verdict, Verdict::Late | Verdict::Duplicate) {
             self.mark_dirty(slot);
         }
-        Ok((slot, verdict))
+        Ok((slot, merged))
     }
 
     fn mark_dirty(&mut self, slot: u32) {

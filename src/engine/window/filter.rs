@@ -4,10 +4,13 @@
 //! Per input, not per account: replay after a crash interleaves inputs differently from the
 //! live run, and a filter over all inputs would then decide differently.
 
+use super::fingerprints::{Fingerprints, MOST_BUCKETS};
 use serde::{Deserialize, Serialize};
 
 /// The horizon is cut into this many buckets; forgetting is by bucket.
 const BUCKETS_PER_HORIZON: i64 = 4;
+/// A horizon of few milliseconds is not cut evenly.
+const _: () = assert!(MOST_BUCKETS as i64 >= 2 * BUCKETS_PER_HORIZON);
 
 /// What the filter says about one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +23,6 @@ pub enum Admission {
     Late,
 }
 
-/// Most buckets there can be at once: a horizon of few milliseconds is not cut evenly.
-const MOST_BUCKETS: usize = 2 * BUCKETS_PER_HORIZON as usize;
-
 /// Fingerprints of recent events.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Stored")]
@@ -31,18 +31,12 @@ pub struct Filter {
     /// Everything before this instant is late, whatever the horizon says: its fingerprints were
     /// given up because of the limit.
     forgotten_before_ms: Option<i64>,
-    /// Number of the first bucket; the others follow without a gap, empty ones included.
-    first: i64,
-    /// Where the fingerprints of each bucket end.
-    ends: [u32; MOST_BUCKETS],
-    /// Of all buckets one after the other, in one piece of memory; sorted within a bucket.
-    fingerprints: Vec<u64>,
+    fingerprints: Fingerprints,
 }
 
 impl Default for Filter {
     fn default() -> Self {
-        let (first, ends) = (0, [0; MOST_BUCKETS]);
-        Filter { newest_ms: i64::MIN, forgotten_before_ms: None, first, ends, fingerprints: Vec::new() }
+        Filter { newest_ms: i64::MIN, forgotten_before_ms: None, fingerprints: Fingerprints::default() }
     }
 }
 
@@ -55,95 +49,46 @@ impl Filter {
         }
         let width = (horizon_ms / BUCKETS_PER_HORIZON).max(1);
         self.newest_ms = self.newest_ms.max(at_ms);
-        self.begin_at(self.newest_ms.saturating_sub(horizon_ms).div_euclid(width));
+        self.fingerprints.begin_at(self.newest_ms.saturating_sub(horizon_ms).div_euclid(width));
         // Neither late nor newer than the newest, so it has a bucket.
-        let last = MOST_BUCKETS as i64 - 1;
-        let bucket = at_ms.div_euclid(width).saturating_sub(self.first).clamp(0, last) as usize;
-        let (from, to) = self.range(bucket);
-        match self.fingerprints[from..to].binary_search(&fingerprint) {
-            Ok(_) => Admission::Duplicate,
-            Err(place) => {
-                self.fingerprints.insert(from + place, fingerprint);
-                self.ends[bucket..].iter_mut().for_each(|end| *end += 1);
-                self.forget_above(limit, width);
-                Admission::New
-            }
+        if !self.fingerprints.insert(at_ms.div_euclid(width), fingerprint) {
+            return Admission::Duplicate;
         }
-    }
-
-    /// Moves the first bucket. What lies before it is forgotten.
-    fn begin_at(&mut self, first: i64) {
-        let places = |by: i64| by.min(MOST_BUCKETS as i64) as usize;
-        if first > self.first {
-            let gone = places(first.saturating_sub(self.first));
-            let ended = self.ends[gone - 1];
-            self.fingerprints.drain(..ended as usize);
-            self.ends.rotate_left(gone);
-            self.ends.iter_mut().for_each(|end| *end = end.saturating_sub(ended));
-            // Buckets that were rotated to the back have nothing in them yet.
-            self.ends[MOST_BUCKETS - gone..].fill(self.fingerprints.len() as u32);
-        } else if first < self.first {
-            let new = places(self.first.saturating_sub(first));
-            self.ends.rotate_right(new);
-            self.ends[..new].fill(0);
-            self.ends[MOST_BUCKETS - 1] = self.fingerprints.len() as u32;
-        }
-        self.first = first;
+        self.forget_above(limit, width);
+        Admission::New
     }
 
     fn forget_above(&mut self, limit: usize, width: i64) {
         while self.fingerprints.len() > limit {
-            let mut filled = self.buckets().map(|bucket| bucket.number);
-            let (Some(oldest), Some(_)) = (filled.next(), filled.next()) else { return };
-            drop(filled);
-            self.begin_at(oldest + 1);
+            let Some(oldest) = self.fingerprints.oldest_of_several() else { return };
+            self.fingerprints.begin_at(oldest + 1);
             self.forgotten_before_ms = Some((oldest + 1).saturating_mul(width));
         }
     }
 
-    /// Where the fingerprints of a bucket lie.
-    fn range(&self, bucket: usize) -> (usize, usize) {
-        let from = bucket.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
-        (from, (self.ends[bucket] as usize).max(from))
-    }
-
-    /// The buckets that something is in, ascending.
-    fn buckets(&self) -> impl Iterator<Item = Bucket<'_>> {
-        let bucket = |place: usize| {
-            let (from, to) = self.range(place);
-            Bucket { number: self.first + place as i64, fingerprints: &self.fingerprints[from..to] }
-        };
-        (0..MOST_BUCKETS).map(bucket).filter(|bucket| !bucket.fingerprints.is_empty())
-    }
-
     /// Reads a little of what the next event is compared with.
     pub(in crate::engine) fn glance(&self) -> u64 {
-        self.fingerprints.last().copied().unwrap_or_default()
+        self.fingerprints.glance()
     }
 
     /// Bytes of memory it has taken beside its own.
     pub fn bytes(&self) -> usize {
-        self.fingerprints.capacity() * size_of::<u64>()
+        self.fingerprints.bytes()
     }
 
     /// Whether stored buckets are well-formed: bytes from disk are not trusted.
     pub fn is_sound(&self) -> bool {
-        self.buckets().all(|bucket| bucket.fingerprints.is_sorted_by(|a, b| a < b))
+        let settled = self.fingerprints.settled();
+        settled.buckets().all(|(_, fingerprints)| fingerprints.is_sorted_by(|a, b| a < b))
     }
-}
-
-/// A bucket as it is stored.
-#[derive(Debug, PartialEq, Serialize)]
-struct Bucket<'a> {
-    number: i64,
-    fingerprints: &'a [u64],
 }
 
 /// Equality is about fingerprints, not about how far back there are buckets for them.
 impl PartialEq for Filter {
     fn eq(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.fingerprints.settled(), other.fingerprints.settled());
         (self.newest_ms, self.forgotten_before_ms) == (other.newest_ms, other.forgotten_before_ms)
-            && self.buckets().eq(other.buckets())
+            && ours.buckets().eq(theirs.buckets())
     }
 }
 
@@ -151,7 +96,8 @@ impl Eq for Filter {}
 
 impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let buckets: Vec<Bucket<'_>> = self.buckets().collect();
+        let settled = self.fingerprints.settled();
+        let buckets: Vec<_> = settled.buckets().collect();
         write!(f, "Filter {:?}", (self.newest_ms, self.forgotten_before_ms, buckets))
     }
 }
@@ -159,7 +105,8 @@ impl std::fmt::Debug for Filter {
 /// Written as the buckets that something is in, ascending by number.
 impl Serialize for Filter {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let buckets: Vec<Bucket<'_>> = self.buckets().collect();
+        let settled = self.fingerprints.settled();
+        let buckets: Vec<_> = settled.buckets().collect();
         (self.newest_ms, self.forgotten_before_ms, buckets).serialize(serializer)
     }
 }
@@ -176,18 +123,8 @@ impl TryFrom<Stored> for Filter {
 
     fn try_from(stored: Stored) -> Result<Filter, Self::Error> {
         let Stored { newest_ms, forgotten_before_ms, buckets } = stored;
-        let first = buckets.first().map_or(0, |(number, _)| *number);
-        let mut filter = Filter { newest_ms, forgotten_before_ms, first, ..Filter::default() };
-        let mut next = first;
-        for (number, fingerprints) in buckets {
-            let place =
-                number.checked_sub(first).filter(|&place| number >= next && place < MOST_BUCKETS as i64);
-            let place = place.ok_or("buckets of fingerprints out of order")? as usize;
-            next = number.saturating_add(1);
-            filter.fingerprints.extend(fingerprints);
-            filter.ends[place..].fill(filter.fingerprints.len() as u32);
-        }
-        Ok(filter)
+        let fingerprints = Fingerprints::of_buckets(buckets)?;
+        Ok(Filter { newest_ms, forgotten_before_ms, fingerprints })
     }
 }
 

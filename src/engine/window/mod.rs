@@ -6,9 +6,11 @@
 mod bytes;
 mod counts;
 mod filter;
+mod fingerprints;
 mod people;
 mod recent;
 mod series;
+mod spread;
 
 pub use counts::SlotCounts;
 pub use filter::{Admission, Filter};

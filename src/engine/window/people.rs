@@ -5,6 +5,7 @@
 //! (day, person) is masked for everybody: the people kept are then a function of the set of
 //! activities, not of their order.
 
+use super::spread;
 use crate::engine::event::PersonId;
 use crate::engine::time::Day;
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,8 @@ pub struct People {
 }
 
 impl People {
-    /// Records an activity. Returns false when it was forgotten because of the limit.
+    /// Records an activity. Returns whether that is news: not when the person was active on that day
+    /// already, nor when it is forgotten because of the limit.
     pub fn record(&mut self, person: PersonId, day: Day, limit: usize) -> bool {
         if self.forgotten.is_some_and(|mark| (day, person.0) <= mark) {
             return false;
@@ -39,6 +41,7 @@ impl People {
         match self.find(person.0) {
             Ok(index) => {
                 let p = &mut self.people[index];
+                let before = (p.last, p.days);
                 let ahead = day.since(p.last);
                 if ahead > 0 {
                     p.days = if ahead < BITMAP_DAYS { p.days << ahead } else { 0 } | 1;
@@ -46,13 +49,14 @@ impl People {
                 } else if -ahead < BITMAP_DAYS {
                     p.days |= 1 << -ahead;
                 }
+                (p.last, p.days) != before
             }
             Err(index) => {
                 self.people.insert(index, Person { id: person.0, last: day, days: 1 });
                 self.forget_above(limit);
+                true
             }
         }
-        true
     }
 
     fn forget_above(&mut self, limit: usize) {
@@ -94,26 +98,9 @@ impl People {
         self.find(person.0).ok().map(|index| self.people[index].last)
     }
 
-    /// The place of a person, or where it belongs. Ids are pseudonyms, spread evenly, so the first look
-    /// goes to where the id would be among evenly spread ones: most of the others lie in memory that
-    /// is far away.
+    /// The place of a person, or where it belongs. Ids are pseudonyms, spread evenly.
     fn find(&self, id: u64) -> Result<usize, usize> {
-        let people = &self.people;
-        let guess = ((u128::from(id) * people.len() as u128) >> 64) as usize;
-        let (mut from, mut to, mut step) = (guess, guess, 1);
-        // Ids before `from` are smaller, ids from `to` on are not.
-        while from > 0 && people[from - 1].id >= id {
-            to = from - 1;
-            from = from.saturating_sub(step);
-            step *= 2;
-        }
-        while to < people.len() && people[to].id < id {
-            from = to + 1;
-            to = (to + step).min(people.len());
-            step *= 2;
-        }
-        let index = from + people[from..to].partition_point(|p| p.id < id);
-        if people.get(index).is_some_and(|p| p.id == id) { Ok(index) } else { Err(index) }
+        spread::find(self.people.len(), |index| self.people[index].id, id)
     }
 
     /// Reads a little of some of them.
