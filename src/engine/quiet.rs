@@ -125,10 +125,16 @@ impl Evaluator {
 
     fn next_due_ms(&self, account: &Account, after_ms: i64) -> i64 {
         let grace_ms = self.config.rules.late_payment.grace.0;
+        let instants = |due_ms: i64| [due_ms, due_ms.saturating_add(grace_ms)];
+        let next = |dues: &mut dyn Iterator<Item = i64>| {
+            dues.flat_map(instants).filter(|&at_ms| at_ms > after_ms).min().unwrap_or(NONE_MS)
+        };
+        if let Some(index) = account.facts.invoice_index() {
+            return next(&mut index.unpaid.iter().filter(|i| i.is_open).map(|i| i.due_at_ms));
+        }
         let invoices = account.facts.invoices.iter().map(|entry| &entry.value);
         let open = invoices.filter(|i| i.paid_at_ms.is_none() && i.status == InvoiceStatus::Open);
-        let instants = open.flat_map(|i| [i.due_at_ms, i.due_at_ms.saturating_add(grace_ms)]);
-        instants.filter(|&at_ms| at_ms > after_ms).min().unwrap_or(NONE_MS)
+        next(&mut open.map(|invoice| invoice.due_at_ms))
     }
 }
 

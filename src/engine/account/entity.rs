@@ -24,6 +24,20 @@ pub struct TicketFact {
     pub csat: Option<u8>,
 }
 
+impl TicketFact {
+    /// When the first response and the solution are due, as far as they were promised and not kept yet,
+    /// if it is unsolved. A ticket that waits for the customer has its solution clock paused.
+    pub fn promises(&self) -> [Option<i64>; 2] {
+        match self.status {
+            TicketStatus::Solved | TicketStatus::Deleted => [None, None],
+            TicketStatus::Open | TicketStatus::Pending => [
+                self.first_response_due_ms.filter(|_| self.first_response_at_ms.is_none()),
+                self.resolve_due_ms.filter(|_| self.status == TicketStatus::Open),
+            ],
+        }
+    }
+}
+
 /// State of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]

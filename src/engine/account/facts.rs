@@ -4,7 +4,8 @@
 //! it likes. What was concluded from them lives in [`super::Decisions`].
 
 use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
-use super::keyed::{Keyed, Merge, Stamp};
+use super::index::{Derived, InvoiceIndex, TicketIndex};
+use super::keyed::{Keyed, Merge, Moved, Stamp};
 use crate::engine::event::{Body, Currency, Event, Patch};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
@@ -95,6 +96,10 @@ pub struct Facts {
     /// The newest days of logins and uses together.
     #[serde(skip)]
     recent: Recent,
+    #[serde(skip)]
+    pub(super) ticket_index: Derived<TicketIndex>,
+    #[serde(skip)]
+    pub(super) invoice_index: Derived<InvoiceIndex>,
 }
 
 /// What one event did to the facts, and how much of it is new.
@@ -158,7 +163,13 @@ impl Facts {
                     escalated: t.escalated,
                     csat: t.csat,
                 };
-                self.tickets.merge(&*t.id, stamp(event), value, limits.tickets).into()
+                let index = &mut self.ticket_index;
+                let mut tell = |moved: Moved<'_, TicketFact>| match (index.known_mut(), moved) {
+                    (Some(index), Moved::Came(ticket)) => index.add(ticket, calendar),
+                    (Some(index), Moved::Gone(ticket)) => index.remove(ticket, calendar),
+                    (None, _) => {}
+                };
+                self.tickets.merge_telling(&*t.id, stamp(event), value, limits.tickets, &mut tell).into()
             }
             Body::Invoice(i) => {
                 let value = InvoiceFact {
@@ -169,7 +180,13 @@ impl Facts {
                     paid_at_ms: i.paid_at_ms,
                     status: i.status,
                 };
-                self.invoices.merge(&*i.id, stamp(event), value, limits.invoices).into()
+                let index = &mut self.invoice_index;
+                let mut tell = |moved: Moved<'_, InvoiceFact>| match (index.known_mut(), moved) {
+                    (Some(index), Moved::Came(invoice)) => index.add(invoice),
+                    (Some(index), Moved::Gone(invoice)) => index.remove(invoice),
+                    (None, _) => {}
+                };
+                self.invoices.merge_telling(&*i.id, stamp(event), value, limits.invoices, &mut tell).into()
             }
             Body::Survey(s) => {
                 let respondent = s.respondent.map(|person| person.0);
@@ -438,7 +455,9 @@ impl Facts {
             + self.usage.capacity() * size_of::<FeatureUse>()
             + self.usage.iter().map(uses).sum::<usize>()
             + self.tickets.bytes()
+            + self.ticket_index.known().map_or(0, TicketIndex::bytes)
             + self.invoices.bytes()
+            + self.invoice_index.known().map_or(0, InvoiceIndex::bytes)
             + self.surveys.bytes()
             + self.contacts.bytes()
             + self.contracts.bytes()

@@ -68,9 +68,34 @@ pub enum Merge {
     Limited,
 }
 
+/// What a write changed among the values that count.
+#[derive(Debug)]
+pub enum Moved<'a, T> {
+    /// This one counts from now on.
+    Came(&'a T),
+    /// This one counts no longer.
+    Gone(&'a T),
+}
+
 impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
     /// Merges one write.
     pub fn merge<Q>(&mut self, key: &Q, stamp: Stamp, value: T, limit: usize) -> Merge
+    where
+        Q: Ord + ?Sized,
+        K: std::borrow::Borrow<Q> + for<'q> From<&'q Q>,
+    {
+        self.merge_telling(key, stamp, value, limit, &mut |_| {})
+    }
+
+    /// The same, telling each value that comes or goes by it.
+    pub fn merge_telling<Q>(
+        &mut self,
+        key: &Q,
+        stamp: Stamp,
+        value: T,
+        limit: usize,
+        tell: &mut impl FnMut(Moved<'_, T>),
+    ) -> Merge
     where
         Q: Ord + ?Sized,
         K: std::borrow::Borrow<Q> + for<'q> From<&'q Q>,
@@ -82,10 +107,11 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
             return if place.is_ok() { Merge::Superseded } else { Merge::Limited };
         }
         match place {
-            Ok(index) => self.entries[index].write(stamp, value),
+            Ok(index) => self.entries[index].write(stamp, value, tell),
             Err(index) => {
+                tell(Moved::Came(&value));
                 self.entries.insert(index, Entry { key: K::from(key), stamp, value, newer: Vec::new() });
-                self.forget_above(limit);
+                self.forget_above(limit, tell);
                 Merge::Applied
             }
         }
@@ -106,14 +132,15 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
         }
     }
 
-    fn forget_above(&mut self, limit: usize) {
+    fn forget_above(&mut self, limit: usize, tell: &mut impl FnMut(Moved<'_, T>)) {
         while self.entries.len() > limit {
             let written = self.entries.iter().map(Entry::last_written).enumerate();
             let Some((index, _)) = written.min_by(|a, b| a.1.cmp(&b.1)) else { return };
             let Some(gone) = self.entries.remove(index) else { return };
+            tell(Moved::Gone(&gone.value));
             let mark_ms = gone.last_written().0;
             for entry in self.entries.iter_mut().filter(|entry| !entry.newer.is_empty()) {
-                entry.forget_through(mark_ms, &gone.key);
+                entry.forget_through(mark_ms, &gone.key, tell);
             }
             self.forgotten = Some((mark_ms, gone.key));
         }
@@ -155,9 +182,11 @@ impl<K: Ord + Clone, T: Serialize + PartialEq> Keyed<K, T> {
 }
 
 impl<K: Ord, T: Serialize + PartialEq> Entry<K, T> {
-    fn write(&mut self, stamp: Stamp, value: T) -> Merge {
+    fn write(&mut self, stamp: Stamp, value: T, tell: &mut impl FnMut(Moved<'_, T>)) -> Merge {
         match wins((&stamp, &value), (&self.stamp, &self.value)) {
             Some(true) => {
+                tell(Moved::Gone(&self.value));
+                tell(Moved::Came(&value));
                 let (stamp_before, before) =
                     (std::mem::replace(&mut self.stamp, stamp), std::mem::replace(&mut self.value, value));
                 self.keep_newer(stamp_before, before);
@@ -202,9 +231,11 @@ impl<K: Ord, T: Serialize + PartialEq> Entry<K, T> {
     }
 
     /// Forgets writes at or before a (time, key); the newest one is after it.
-    fn forget_through(&mut self, mark_ms: i64, mark_key: &K) {
+    fn forget_through(&mut self, mark_ms: i64, mark_key: &K, tell: &mut impl FnMut(Moved<'_, T>)) {
         while (self.stamp.at_ms, &self.key) <= (mark_ms, mark_key) && !self.newer.is_empty() {
+            tell(Moved::Gone(&self.value));
             (self.stamp, self.value) = self.newer.remove(0);
+            tell(Moved::Came(&self.value));
         }
     }
 }

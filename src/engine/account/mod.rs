@@ -8,12 +8,14 @@ mod decisions;
 mod entity;
 mod facts;
 mod history;
+mod index;
 mod keyed;
 
 pub use decisions::{Decisions, Phase, Published, PublishedLine, RiskState, apply_header, encode_header};
 pub use entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
 pub use facts::{Facts, FeatureUse, MasterField, MasterValue, Merged, Verdict, currency};
 pub use history::{Band, Close, HISTORY_DAYS, History};
+pub use index::{InvoiceIndex, OpenTicket, OpenedOn, TicketIndex, UnpaidInvoice};
 pub use keyed::{Entry, Keyed, Merge, Stamp};
 
 use crate::engine::time::{DAY_TURN_SPREAD_MS, Day};

@@ -55,13 +55,18 @@ fn some_invoice(view: &View<'_>) -> Option<()> {
 
 /// When the first of the unpaid invoices that are `grace_ms` or more past due was due.
 pub fn oldest_due_ms(view: &View<'_>, grace_ms: i64) -> Option<i64> {
-    let issued = |invoice: &InvoiceFact| view.known(invoice.issued_at_ms);
-    let oldest = *view.tally.oldest_due_ms.get_or_init(|| {
+    let of_all = || {
         let invoices = view.facts.invoices.iter().map(|entry| &entry.value);
-        invoices
-            .filter(|invoice| unpaid(view, invoice) && issued(invoice))
-            .map(|invoice| invoice.due_at_ms)
-            .min()
+        let counts = |invoice: &&InvoiceFact| unpaid(view, invoice) && view.known(invoice.issued_at_ms);
+        invoices.filter(counts).map(|invoice| invoice.due_at_ms).min()
+    };
+    let oldest = *view.tally.oldest_due_ms.get_or_init(|| match view.facts.invoice_index() {
+        Some(index) if !view.looks_back() => {
+            let oldest = index.unpaid.iter().map(|invoice| invoice.due_at_ms).min();
+            debug_assert_eq!(oldest, of_all());
+            oldest
+        }
+        _ => of_all(),
     });
     oldest.filter(|due_ms| due_ms.saturating_add(grace_ms) <= view.moment.at_ms)
 }

@@ -1,8 +1,8 @@
 //! Support: tickets and their promised times.
 
 use super::View;
-use super::forecast::Forecast;
-use crate::engine::account::{Entry, TicketFact};
+use super::forecast::{Forecast, NEVER};
+use crate::engine::account::{Entry, OpenTicket, TicketFact, TicketIndex};
 use crate::engine::event::{Priority, TicketStatus};
 use crate::engine::time::Day;
 
@@ -26,13 +26,12 @@ fn open<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a Entry<Box<str>, Tick
     live(view).filter(|t| unsolved(view, &t.value))
 }
 
-fn pressing(ticket: &TicketFact) -> bool {
-    ticket.priority >= Priority::High || ticket.escalated
-}
-
 /// When the first response and the solution of an unsolved ticket are due, as far as they were
 /// promised and not kept yet. A ticket that waits for the customer has its solution clock paused.
 pub fn promises(view: &View<'_>, ticket: &TicketFact) -> [Option<i64>; 2] {
+    if !view.looks_back() {
+        return ticket.promises();
+    }
     if !unsolved(view, ticket) {
         return [None, None];
     }
@@ -40,7 +39,7 @@ pub fn promises(view: &View<'_>, ticket: &TicketFact) -> [Option<i64>; 2] {
     [
         ticket.first_response_due_ms.filter(|_| unanswered),
         // Since when it waits is not known, so looking back the clock ran.
-        ticket.resolve_due_ms.filter(|_| ticket.status != TicketStatus::Pending || view.looks_back()),
+        ticket.resolve_due_ms,
     ]
 }
 
@@ -55,7 +54,7 @@ pub fn breached<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a Entry<Box<st
 }
 
 /// The tickets in breach together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
     /// How many.
     pub tickets: i64,
@@ -74,7 +73,7 @@ impl Breach {
 }
 
 /// What one pass over the tickets counts.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TicketTally {
     open: i64,
     urgent: i64,
@@ -99,9 +98,13 @@ impl TicketTally {
         self.next_promise_ms
     }
 
-    fn note_promises(&mut self, view: &View<'_>, ticket: &TicketFact) {
-        let now_ms = view.moment.at_ms;
-        let promised = promises(view, ticket).into_iter().flatten();
+    /// Counts an unsolved ticket.
+    fn note_open(&mut self, now_ms: i64, ticket: &OpenTicket) {
+        self.open += 1;
+        self.urgent += i64::from(ticket.priority >= Priority::High || ticket.escalated);
+        let oldest_ms = self.oldest_open_ms.unwrap_or(i64::MAX).min(ticket.opened_at_ms);
+        self.oldest_open_ms = Some(oldest_ms);
+        let promised = ticket.promises.into_iter().flatten();
         if let Some(next_ms) = promised.clone().filter(|&at_ms| at_ms > now_ms).min() {
             self.next_promise_ms = Some(self.next_promise_ms.map_or(next_ms, |ms| ms.min(next_ms)));
         }
@@ -115,29 +118,59 @@ impl TicketTally {
             });
         }
     }
-}
 
-fn tally<'a>(view: &View<'a>) -> Option<&'a TicketTally> {
-    let count = || {
+    /// From all tickets.
+    fn of_all(view: &View<'_>) -> TicketTally {
         let mut tally = TicketTally::default();
         let opened_after = |days| view.calendar.start_of(view.today().minus(days).plus(1));
         let (recent_ms, csat_ms) = (opened_after(RECENT_DAYS), opened_after(CSAT_DAYS));
         for ticket in live(view).map(|entry| &entry.value) {
-            let recent = i64::from(ticket.opened_at_ms >= recent_ms);
+            let &TicketFact { opened_at_ms, priority, escalated, .. } = ticket;
+            let recent = i64::from(opened_at_ms >= recent_ms);
             tally.recent += recent;
-            if let Some(csat) = ticket.csat.filter(|_| ticket.opened_at_ms >= csat_ms) {
+            if let Some(csat) = ticket.csat.filter(|_| opened_at_ms >= csat_ms) {
                 tally.csat = (tally.csat.0 + i64::from(csat), tally.csat.1 + 1);
             }
             if unsolved(view, ticket) {
-                tally.open += 1;
                 tally.recent_unsolved += recent;
-                tally.urgent += i64::from(pressing(ticket));
-                tally.note_promises(view, ticket);
-                let oldest_ms = tally.oldest_open_ms.unwrap_or(i64::MAX).min(ticket.opened_at_ms);
-                tally.oldest_open_ms = Some(oldest_ms);
+                let promises = promises(view, ticket);
+                let open = OpenTicket { opened_at_ms, promises, priority, escalated };
+                tally.note_open(view.moment.at_ms, &open);
             }
         }
         tally
+    }
+
+    /// The same, of the present, from what is kept up.
+    fn of_index(view: &View<'_>, index: &TicketIndex) -> TicketTally {
+        let mut tally = TicketTally::default();
+        let (recent, rated) = (view.today().minus(RECENT_DAYS), view.today().minus(CSAT_DAYS));
+        for opened in index.days.iter().rev().take_while(|opened| opened.day > rated) {
+            if opened.day > recent {
+                tally.recent += i64::from(opened.all);
+                tally.recent_unsolved += i64::from(opened.unsolved);
+            }
+            let (n, sum) = opened.rated;
+            tally.csat = (tally.csat.0 + i64::from(sum), tally.csat.1 + i64::from(n));
+        }
+        index.open.iter().for_each(|ticket| tally.note_open(view.moment.at_ms, ticket));
+        tally
+    }
+}
+
+/// What is kept up of the tickets, if the view is of the present and they are many.
+fn index<'a>(view: &View<'a>) -> Option<&'a TicketIndex> {
+    if view.looks_back() { None } else { view.facts.ticket_index(view.calendar) }
+}
+
+fn tally<'a>(view: &View<'a>) -> Option<&'a TicketTally> {
+    let count = || match index(view) {
+        Some(index) => {
+            let tally = TicketTally::of_index(view, index);
+            debug_assert_eq!(tally, TicketTally::of_all(view));
+            tally
+        }
+        None => TicketTally::of_all(view),
     };
     (!view.facts.tickets.is_empty()).then(|| view.tally.tickets.get_or_init(count))
 }
@@ -185,6 +218,10 @@ pub(super) fn ticket_csat(view: &View<'_>) -> Option<i64> {
 }
 
 fn opened_expire(view: &View<'_>, days: i32) -> Day {
+    if let Some(index) = index(view) {
+        let next = index.days.partition_point(|opened| opened.day.plus(days) <= view.today());
+        return index.days.get(next).map_or(NEVER, |opened| opened.day.plus(days));
+    }
     view.next_of(live(view).map(|t| view.day_of(t.value.opened_at_ms).plus(days)))
 }
 

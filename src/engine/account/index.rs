@@ -1,0 +1,220 @@
+//! What is asked of tickets and invoices at nearly every evaluation, kept up as they change: an account
+//! can have hundreds of them, and few are open.
+//!
+//! Derived from them, so it is neither stored nor compared, and found when it is first asked for. It
+//! speaks of the present only, where everything known counts; whoever looks back looks at them all.
+//! To add something: keep it up in `add` and `remove`, which must undo each other.
+
+use super::Facts;
+use super::entity::{InvoiceFact, TicketFact};
+use crate::engine::event::{InvoiceStatus, Priority, TicketStatus};
+use crate::engine::time::{Calendar, Day};
+use std::cell::OnceCell;
+
+/// So few are looked at one by one as quickly, and need no memory for it.
+const INDEXED_ABOVE: usize = 16;
+
+impl Facts {
+    /// The tickets of the present in short, if they are so many that looking at all takes longer.
+    pub fn ticket_index(&self, calendar: Calendar) -> Option<&TicketIndex> {
+        let find = || TicketIndex::of(self.tickets.iter().map(|entry| &entry.value), calendar);
+        (self.tickets.len() > INDEXED_ABOVE).then(|| self.ticket_index.get(find))
+    }
+
+    /// The same of the invoices.
+    pub fn invoice_index(&self) -> Option<&InvoiceIndex> {
+        let find = || InvoiceIndex::of(self.invoices.iter().map(|entry| &entry.value));
+        (self.invoices.len() > INDEXED_ABOVE).then(|| self.invoice_index.get(find))
+    }
+}
+
+/// Something that follows from the rest, once it was asked for.
+pub struct Derived<T>(OnceCell<T>);
+
+impl<T> Derived<T> {
+    /// What is known, or found now.
+    pub fn get(&self, find: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(find)
+    }
+
+    /// What is known, to be kept up.
+    pub fn known_mut(&mut self) -> Option<&mut T> {
+        self.0.get_mut()
+    }
+
+    /// What is known.
+    pub fn known(&self) -> Option<&T> {
+        self.0.get()
+    }
+}
+
+impl<T> Default for Derived<T> {
+    fn default() -> Self {
+        Derived(OnceCell::new())
+    }
+}
+
+impl<T> Clone for Derived<T> {
+    fn clone(&self) -> Self {
+        Derived::default()
+    }
+}
+
+/// Whether it was asked for yet is no difference.
+impl<T> PartialEq for Derived<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Derived<T> {}
+
+impl<T> std::fmt::Debug for Derived<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Derived")
+    }
+}
+
+/// An unsolved ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenTicket {
+    /// When it was opened.
+    pub opened_at_ms: i64,
+    /// See [`TicketFact::promises`].
+    pub promises: [Option<i64>; 2],
+    /// Its priority.
+    pub priority: Priority,
+    /// Escalated, whatever its priority.
+    pub escalated: bool,
+}
+
+/// The tickets that were opened on one day and not deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenedOn {
+    /// The day.
+    pub day: Day,
+    /// How many.
+    pub all: u32,
+    /// How many of them are unsolved.
+    pub unsolved: u32,
+    /// How many of them were rated, and the sum of the ratings.
+    pub rated: (u32, u32),
+}
+
+/// Tickets, as far as features ask for all of them.
+#[derive(Debug, Default)]
+pub struct TicketIndex {
+    /// Those that are unsolved, in no order.
+    pub open: Vec<OpenTicket>,
+    /// By day, ascending; no day without tickets.
+    pub days: Vec<OpenedOn>,
+}
+
+impl TicketIndex {
+    /// That of these tickets.
+    pub fn of<'t>(tickets: impl Iterator<Item = &'t TicketFact>, calendar: Calendar) -> TicketIndex {
+        let mut index = TicketIndex::default();
+        tickets.for_each(|ticket| index.add(ticket, calendar));
+        index
+    }
+
+    /// A ticket came.
+    pub fn add(&mut self, ticket: &TicketFact, calendar: Calendar) {
+        let Some((open, day)) = entry(ticket, calendar) else { return };
+        let place = self.days.binary_search_by_key(&day.day, |known| known.day).unwrap_or_else(|place| {
+            self.days.insert(place, OpenedOn { all: 0, unsolved: 0, rated: (0, 0), ..day });
+            place
+        });
+        let known = &mut self.days[place];
+        known.all += day.all;
+        known.unsolved += day.unsolved;
+        known.rated = (known.rated.0 + day.rated.0, known.rated.1 + day.rated.1);
+        self.open.extend(open);
+    }
+
+    /// A ticket that came has gone, or is replaced by another.
+    pub fn remove(&mut self, ticket: &TicketFact, calendar: Calendar) {
+        let Some((open, day)) = entry(ticket, calendar) else { return };
+        if let Ok(place) = self.days.binary_search_by_key(&day.day, |known| known.day) {
+            let known = &mut self.days[place];
+            known.all -= day.all;
+            known.unsolved -= day.unsolved;
+            known.rated = (known.rated.0 - day.rated.0, known.rated.1 - day.rated.1);
+            if known.all == 0 {
+                self.days.remove(place);
+            }
+        }
+        // Those that are equal in all that is asked are as good as each other.
+        let place = open.and_then(|open| self.open.iter().position(|known| *known == open));
+        place.map(|place| self.open.swap_remove(place));
+    }
+
+    /// Bytes of memory it has taken beside its own.
+    pub fn bytes(&self) -> usize {
+        self.open.capacity() * size_of::<OpenTicket>() + self.days.capacity() * size_of::<OpenedOn>()
+    }
+}
+
+/// What one ticket adds; nothing if it is deleted.
+fn entry(ticket: &TicketFact, calendar: Calendar) -> Option<(Option<OpenTicket>, OpenedOn)> {
+    if ticket.status == TicketStatus::Deleted {
+        return None;
+    }
+    let &TicketFact { opened_at_ms, priority, escalated, .. } = ticket;
+    let is_open = ticket.status != TicketStatus::Solved;
+    let promises = ticket.promises();
+    let open = is_open.then_some(OpenTicket { opened_at_ms, promises, priority, escalated });
+    let day = OpenedOn {
+        day: calendar.day_of(opened_at_ms),
+        all: 1,
+        unsolved: u32::from(is_open),
+        rated: ticket.csat.map_or((0, 0), |csat| (1, u32::from(csat))),
+    };
+    Some((open, day))
+}
+
+/// An invoice that nobody has paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnpaidInvoice {
+    /// When it is due.
+    pub due_at_ms: i64,
+    /// Open, and not said to be paid without a time.
+    pub is_open: bool,
+}
+
+/// Invoices, as far as features ask for all of them.
+#[derive(Debug, Default)]
+pub struct InvoiceIndex {
+    /// Those that are unpaid, in no order.
+    pub unpaid: Vec<UnpaidInvoice>,
+}
+
+impl InvoiceIndex {
+    /// That of these invoices.
+    pub fn of<'i>(invoices: impl Iterator<Item = &'i InvoiceFact>) -> InvoiceIndex {
+        InvoiceIndex { unpaid: invoices.filter_map(unpaid).collect() }
+    }
+
+    /// An invoice came.
+    pub fn add(&mut self, invoice: &InvoiceFact) {
+        self.unpaid.extend(unpaid(invoice));
+    }
+
+    /// An invoice that came has gone, or is replaced by another.
+    pub fn remove(&mut self, invoice: &InvoiceFact) {
+        let place = unpaid(invoice).and_then(|gone| self.unpaid.iter().position(|known| *known == gone));
+        place.map(|place| self.unpaid.swap_remove(place));
+    }
+
+    /// Bytes of memory it has taken beside its own.
+    pub fn bytes(&self) -> usize {
+        self.unpaid.capacity() * size_of::<UnpaidInvoice>()
+    }
+}
+
+fn unpaid(invoice: &InvoiceFact) -> Option<UnpaidInvoice> {
+    let is_open = invoice.status == InvoiceStatus::Open;
+    let counts = is_open || invoice.status == InvoiceStatus::Paid;
+    let unpaid = UnpaidInvoice { due_at_ms: invoice.due_at_ms, is_open };
+    (counts && invoice.paid_at_ms.is_none()).then_some(unpaid)
+}
