@@ -9,12 +9,15 @@ mod entity;
 mod facts;
 mod history;
 mod keyed;
+mod list;
 
 pub use decisions::{Decisions, Phase, Published, PublishedLine, RiskState, apply_header, encode_header};
 pub use entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
+pub(super) use facts::Lengths;
 pub use facts::{Facts, FeatureUse, MasterField, MasterValue, Verdict, currency};
 pub use history::{Band, Close, HISTORY_DAYS, History};
 pub use keyed::{Entry, Keyed, Merge, Stamp};
+pub use list::List;
 
 use crate::engine::time::{DAY_TURN_SPREAD_MS, Day};
 use xxhash_rust::xxh3::xxh3_64;

@@ -5,6 +5,8 @@
 //! How a line goes on is asked at the end of a day's evaluation ([`Scorer::foresee`]), not at each
 //! event: an event marks what it may have changed, and the next turn of the day looks at that.
 
+mod days;
+
 use super::{Cap, Card, CardLine, Ramp, Scorer};
 use crate::engine::feature::{FeatureId, Forecast, NEVER, Touch, View};
 use crate::engine::time::Day;
