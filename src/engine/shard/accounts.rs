@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Shards do not know each other, so each has the share of its partition.
 const UNPACKED_BYTES: usize = 512 << 20;
 /// Where the packed ones alone take more than that, open ones may take this for each account there is.
-const OPEN_BYTES_EACH: usize = 192;
+const OPEN_BYTES_EACH: usize = 256;
 /// An open account grows with its events; so often one that is used is weighed again.
 const WEIGHED_EVERY: u32 = 16;
 /// So many open accounts are looked at for each that is used, when they weigh too much. One that is
