@@ -21,6 +21,7 @@ mod judge;
 pub mod limits;
 mod page;
 pub mod partition;
+mod plain;
 mod publish;
 mod quiet;
 pub mod record;

@@ -3,8 +3,9 @@
 //! Equal content gives equal bytes (accounts by id, counters without their zeros), so a digest
 //! of the bytes is a digest of the content. Decoding is total: any bytes give a page or an error.
 
-use super::account::{Decisions, Facts};
-use serde::{Deserialize, Serialize};
+use super::account::{Decisions, Facts, Lengths};
+use super::plain::append;
+use serde::Deserialize;
 use std::borrow::Cow;
 
 /// Version byte in front of a page. Older versions stay readable for ever.
@@ -38,13 +39,6 @@ pub enum PageError {
     },
 }
 
-#[derive(Serialize)]
-pub(super) struct StoredAccountRef<'a> {
-    pub id: &'a str,
-    pub facts: &'a Facts,
-    pub decisions: &'a Decisions,
-}
-
 #[derive(Deserialize)]
 pub(super) struct StoredAccount {
     pub id: Box<str>,
@@ -54,20 +48,19 @@ pub(super) struct StoredAccount {
 
 /// Encodes accounts that are sorted by id, each given as [`encode_account`] writes it.
 pub(super) fn encode<'a>(accounts: impl ExactSizeIterator<Item = Cow<'a, [u8]>>) -> Vec<u8> {
-    let mut bytes = append(vec![PAGE_VERSION], &accounts.len());
+    let mut bytes = vec![PAGE_VERSION];
+    append(&mut bytes, &accounts.len());
     accounts.for_each(|account| bytes.extend_from_slice(&account));
     bytes
 }
 
-/// Appends an account as pages have it.
-pub(super) fn encode_account(bytes: Vec<u8>, account: &StoredAccountRef<'_>) -> Vec<u8> {
-    append(bytes, account)
-}
-
-/// Appends plain data.
-pub(super) fn append(bytes: Vec<u8>, value: &impl Serialize) -> Vec<u8> {
-    // Serialising plain data into memory cannot fail; no bytes would be refused as damaged.
-    postcard::to_extend(value, bytes).unwrap_or_default()
+/// Appends an account as pages have it, which is as [`StoredAccount`] reads it; how long the parts of its
+/// facts are.
+pub(super) fn encode_account(bytes: &mut Vec<u8>, id: &str, facts: &Facts, decisions: &Decisions) -> Lengths {
+    append(bytes, &id);
+    let lengths = facts.append_to(bytes);
+    append(bytes, decisions);
+    lengths
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<StoredAccount>, PageError> {

@@ -12,13 +12,14 @@ use super::event::{Body, InvoiceStatus};
 use super::feature::{NEVER, Tally, Touch, next_promise_ms};
 use super::risk;
 use super::time::Day;
+use serde::{Deserialize, Serialize};
 
 /// An account is looked at after this many days even if nothing is foreseen.
 const LONGEST_QUIET_DAYS: i32 = 64;
 
 /// When something is due at an instant of its own, kept until the clock gets there or what it rests
 /// on changes: an account can have hundreds of tickets and invoices.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Due {
     /// The next promised time of a ticket.
     tickets_ms: i64,

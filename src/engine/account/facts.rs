@@ -3,9 +3,14 @@
 //! Facts never look at a clock and never depend on order; recovery recomputes them as often as
 //! it likes. What was concluded from them lives in [`super::Decisions`].
 
+mod parts;
+
+pub(in crate::engine) use parts::Lengths;
+
 use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
 use super::index::{Derived, InvoiceIndex, TicketIndex};
-use super::keyed::{Keyed, Merge, Moved, Stamp};
+use super::keyed::{Merge, Moved, Stamp};
+use super::list::List;
 use crate::engine::event::{Body, Currency, Event, Patch};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
@@ -77,17 +82,17 @@ pub struct Facts {
     /// features at or above it are never tracked.
     usage_cut: Option<u64>,
     /// Tickets by id.
-    pub tickets: Keyed<Box<str>, TicketFact>,
+    pub tickets: List<Box<str>, TicketFact>,
     /// Invoices by id.
-    pub invoices: Keyed<Box<str>, InvoiceFact>,
+    pub invoices: List<Box<str>, InvoiceFact>,
     /// Survey responses by id.
-    pub surveys: Keyed<Box<str>, SurveyFact>,
+    pub surveys: List<Box<str>, SurveyFact>,
     /// Contacts by id.
-    pub contacts: Keyed<Box<str>, ContactFact>,
+    pub contacts: List<Box<str>, ContactFact>,
     /// Contracts by id.
-    pub contracts: Keyed<Box<str>, ContractFact>,
+    pub contracts: List<Box<str>, ContractFact>,
     /// Master data by field.
-    pub master: Keyed<MasterField, MasterValue>,
+    pub master: List<MasterField, MasterValue>,
     filters: Vec<KindFilter>,
     /// The newest `occurred_at` of any event that was not late.
     pub newest_ms: Option<i64>,

@@ -10,13 +10,16 @@ mod facts;
 mod history;
 mod index;
 mod keyed;
+mod list;
 
 pub use decisions::{Decisions, Phase, Published, PublishedLine, RiskState, apply_header, encode_header};
 pub use entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
+pub(super) use facts::Lengths;
 pub use facts::{Facts, FeatureUse, MasterField, MasterValue, Merged, Verdict, currency};
 pub use history::{Band, Close, HISTORY_DAYS, History};
 pub use index::{InvoiceIndex, OpenTicket, OpenedOn, TicketIndex, UnpaidInvoice};
 pub use keyed::{Entry, Keyed, Merge, Stamp};
+pub use list::List;
 
 use crate::engine::time::{DAY_TURN_SPREAD_MS, Day};
 use xxhash_rust::xxh3::xxh3_64;

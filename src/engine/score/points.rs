@@ -5,6 +5,8 @@
 //! How a line goes on is asked at the end of a day's evaluation ([`Scorer::foresee`]), not at each
 //! event: an event marks what it may have changed, and the next turn of the day looks at that.
 
+mod days;
+
 use super::{Cap, Card, CardLine, Ramp, Scorer};
 use crate::engine::feature::{FeatureId, Forecast, NEVER, Touch, View};
 use crate::engine::time::Day;
@@ -107,6 +109,15 @@ impl Held {
 }
 
 impl Points {
+    /// The same points, as if no value of a feature were kept.
+    #[cfg(test)]
+    pub(in crate::engine) fn without_values(mut self) -> Points {
+        self.lines.iter_mut().for_each(|line| {
+            (line.value, line.valued_on, line.step) = (NOT_KEPT, UNFORESEEN, 0);
+        });
+        self
+    }
+
     /// Points by line; `None` = absent.
     pub(super) fn lines(&self) -> impl Iterator<Item = Option<i16>> {
         self.lines.iter().map(|line| (line.points != ABSENT).then_some(line.points))

@@ -1,16 +1,14 @@
-//! The accounts of a shard in memory. The ones used lately lie open; the others are packed: what a
-//! page says of them and what was derived from it, in one piece of memory, a fraction of the size.
+//! The accounts of a shard in memory. The ones used lately lie open; the others are packed (`packed.rs`),
+//! a fraction of the size.
 //!
-//! Packing changes where an account lies and nothing else, so nothing outside this file can tell.
+//! Packing changes where an account lies and nothing else, so nothing outside these files can tell.
 
+use super::packed::{Packed, Packer};
 use super::stats::{Counted, Counts};
-use crate::engine::evaluate::{Account, Noted};
-use crate::engine::page::{StoredAccount, StoredAccountRef, append, encode_account};
+use crate::engine::evaluate::Account;
+use crate::engine::page::encode_account;
 use crate::engine::partition::PageId;
-use crate::engine::score::{Points, Score};
-use crate::engine::time::Day;
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_64;
@@ -20,11 +18,14 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Shards do not know each other, so each has the share of its partition.
 const UNPACKED_BYTES: usize = 512 << 20;
 /// Where the packed ones alone take more than that, open ones may take this for each account there is.
-const OPEN_BYTES_EACH: usize = 192;
-/// An open account grows with its events; so often one that is opened is weighed again.
-const WEIGHED_EVERY: u32 = 64;
-/// From this many bytes on it is worth the time to compress.
-const COMPRESSED_FROM_BYTES: usize = 640;
+const OPEN_BYTES_EACH: usize = 256;
+/// An open account grows with its events; so often one that is used is weighed again.
+const WEIGHED_EVERY: u32 = 16;
+/// So many open accounts are looked at for each that is used, when they weigh too much. One that is
+/// opened is seen once or twice before it is packed, so it is more than two.
+const LOOKED_AT: usize = 8;
+/// Of so many open accounts, one was opened lately and not used again.
+const TRIED_SHARE: usize = 16;
 
 /// One account and what is known of it without opening it.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(super) struct Slot {
     pub listed: bool,
     /// Among those that rest since they were told.
     pub resting: bool,
-    /// Used since it was last passed over by the search for one to pack.
+    /// Used again since it was opened, or last passed over by the search for one to pack.
     used: bool,
     /// About how many bytes it takes, when it was last weighed.
     weight: u32,
@@ -54,48 +55,27 @@ pub(super) enum Form {
     Packed(Packed),
 }
 
-/// The id, then, compressed or not, the rest of what pages have, then what was derived from it.
-#[derive(Debug)]
-pub(super) struct Packed {
-    bytes: Box<[u8]>,
-    /// Length without compression, of what pages have and of all.
-    stored: u32,
-    whole: u32,
-}
-
-#[derive(Serialize)]
-struct DerivedRef<'a> {
-    points: &'a Points,
-    score: Score,
-    derived_for: Day,
-    causes: &'a [Noted],
-    told_wall_ms: i64,
-}
-
-#[derive(Deserialize)]
-struct Derived {
-    points: Points,
-    score: Score,
-    derived_for: Day,
-    causes: Vec<Noted>,
-    told_wall_ms: i64,
-}
-
 /// The accounts, by slot number, and where each is found by its id.
 #[derive(Debug)]
 pub(super) struct Accounts {
     pub(super) slots: Vec<Slot>,
     pub(super) index: HashTable<u32>,
-    /// The open ones, the next to be packed first.
-    open: VecDeque<u32>,
+    /// The open ones, the next to be packed first: those opened lately, and those that were used again
+    /// while they were among these.
+    tried: VecDeque<u32>,
+    kept: VecDeque<u32>,
     /// What the open and the packed ones weigh.
     open_bytes: usize,
     packed_bytes: usize,
     /// What all may weigh before any is packed.
     unpacked_bytes: usize,
-    /// Counts what was opened.
-    opened: u32,
-    buffer: Vec<u8>,
+    /// Counts uses.
+    uses: u32,
+    /// The one that is used now, which is open.
+    in_use: u32,
+    /// Whether it was opened for that.
+    is_unweighed: bool,
+    packer: Packer,
 }
 
 impl Accounts {
@@ -104,12 +84,15 @@ impl Accounts {
         Accounts {
             slots: Vec::new(),
             index: HashTable::new(),
-            open: VecDeque::new(),
+            tried: VecDeque::new(),
+            kept: VecDeque::new(),
             open_bytes: 0,
             packed_bytes: 0,
             unpacked_bytes: UNPACKED_BYTES / partitions.max(1) as usize,
-            opened: 0,
-            buffer: Vec::new(),
+            uses: 0,
+            in_use: u32::MAX,
+            is_unweighed: false,
+            packer: Packer::default(),
         }
     }
 
@@ -137,6 +120,7 @@ impl Accounts {
 
     /// Adds an account that is not here.
     pub(super) fn insert(&mut self, account: Account, page: PageId) -> u32 {
+        self.end_use();
         self.pack_some();
         let slot = self.slots.len() as u32;
         let hash = xxh3_64(account.id.as_bytes());
@@ -148,48 +132,63 @@ impl Accounts {
             page,
             listed: false,
             resting: false,
-            used: true,
+            used: false,
             weight,
             counted: Counted::default(),
             form: Form::Open(Box::new(account)),
         });
         let slots = &self.slots;
         self.index.insert_unique(hash, slot, |&slot| slots[slot as usize].hash);
-        self.open.push_back(slot);
+        self.tried.push_back(slot);
+        self.in_use = slot;
         slot
     }
 
     /// An account, to work with.
     pub(super) fn open(&mut self, slot: u32) -> &mut Account {
-        self.opened = self.opened.wrapping_add(1);
-        if self.opened.is_multiple_of(WEIGHED_EVERY) {
-            self.weigh(slot);
+        // Whoever works with one asks for it several times.
+        if slot != self.in_use {
+            self.begin_use(slot);
         }
+        match &mut self.slots[slot as usize].form {
+            Form::Open(account) => account,
+            Form::Packed(_) => unreachable!("what is in use was unpacked"),
+        }
+    }
+
+    fn begin_use(&mut self, slot: u32) {
+        self.end_use();
+        self.in_use = slot;
+        // Being opened is no reason to keep it open longer than others, being used again is.
+        let place = &mut self.slots[slot as usize];
+        place.used = matches!(place.form, Form::Open(_));
         self.pack_some();
         self.unpack(slot);
-        let place = &mut self.slots[slot as usize];
-        place.used = true;
-        match &mut place.form {
-            Form::Open(account) => account,
-            Form::Packed(_) => unreachable!("it was just unpacked"),
+    }
+
+    /// What was opened is weighed when it was used: it has read then what it will read.
+    fn end_use(&mut self) {
+        self.uses = self.uses.wrapping_add(1);
+        if std::mem::take(&mut self.is_unweighed) || self.uses.is_multiple_of(WEIGHED_EVERY) {
+            self.weigh(self.in_use);
         }
     }
 
     fn unpack(&mut self, slot: u32) {
         let place = &mut self.slots[slot as usize];
         if let Form::Packed(packed) = &place.form {
-            let account = Box::new(packed.unpack());
+            let account = Box::new(self.packer.unpack(packed));
             self.packed_bytes -= place.weight as usize;
             place.weight = 0;
             place.form = Form::Open(account);
-            self.weigh(slot);
-            self.open.push_back(slot);
+            self.is_unweighed = true;
+            self.tried.push_back(slot);
         }
     }
 
     /// Finds out what an open account weighs now.
     fn weigh(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
+        let Some(place) = self.slots.get_mut(slot as usize) else { return };
         if let Form::Open(account) = &place.form {
             let weight = account.bytes() as u32;
             // What is taken away was added when it was weighed before.
@@ -204,42 +203,51 @@ impl Accounts {
     }
 
     /// Looks at a few accounts that were opened longest ago when the open ones weigh too much, and
-    /// packs them. One that was used since it was last seen here, or that waits to be told, is passed
-    /// over.
+    /// packs them. One that was used since it was last seen here, or that waits to be told, is kept.
     fn pack_some(&mut self) {
-        // An account is seen twice before it is packed, so more than two for each that is opened.
-        for _ in 0..4 {
+        for _ in 0..LOOKED_AT {
             if !self.is_full() {
                 return;
             }
-            let Some(slot) = self.open.pop_front() else { return };
+            let Some(slot) = self.next_to_pack() else { return };
             let place = &mut self.slots[slot as usize];
             let Form::Open(account) = &place.form else { continue };
             if place.used || place.listed || account.changed {
                 place.used = false;
-                self.open.push_back(slot);
+                self.kept.push_back(slot);
                 self.weigh(slot);
                 continue;
             }
-            let packed = Packed::new(account, &mut self.buffer);
+            account.glance_far();
+            let packed = self.packer.pack(account);
             self.open_bytes -= place.weight as usize;
-            place.weight = packed.bytes.len() as u32;
-            self.packed_bytes += packed.bytes.len();
+            place.weight = packed.bytes() as u32;
+            self.packed_bytes += packed.bytes();
             place.form = Form::Packed(packed);
         }
+    }
+
+    /// Takes the next one to look at. Most accounts are opened for one event, or to turn their day, and are
+    /// not heard of for long: they only wait among few, and do not drive out what is used often.
+    fn next_to_pack(&mut self) -> Option<u32> {
+        let open = self.tried.len() + self.kept.len();
+        let (first, second) = if self.tried.len() * TRIED_SHARE >= open {
+            (&mut self.tried, &mut self.kept)
+        } else {
+            (&mut self.kept, &mut self.tried)
+        };
+        first.pop_front().or_else(|| second.pop_front())
     }
 
     /// An account as pages have it.
     pub(super) fn stored(&self, slot: u32) -> Cow<'_, [u8]> {
         match &self.slots[slot as usize].form {
-            Form::Open(account) => Cow::Owned(encode_account(Vec::new(), &stored_ref(account))),
-            Form::Packed(packed) => match packed.whole_bytes() {
-                Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..packed.stored as usize]),
-                Cow::Owned(mut bytes) => {
-                    bytes.truncate(packed.stored as usize);
-                    Cow::Owned(bytes)
-                }
-            },
+            Form::Open(account) => {
+                let mut bytes = Vec::new();
+                encode_account(&mut bytes, &account.id, &account.facts, &account.decisions);
+                Cow::Owned(bytes)
+            }
+            Form::Packed(packed) => packed.stored(),
         }
     }
 
@@ -264,72 +272,16 @@ impl Slot {
     fn is_called(&self, id: &str) -> bool {
         match &self.form {
             Form::Open(account) => account.is_called(id),
-            Form::Packed(packed) => packed.id().0 == id,
+            Form::Packed(packed) => packed.id() == id,
         }
     }
 
     pub(super) fn id(&self) -> &str {
         match &self.form {
             Form::Open(account) => &account.id,
-            Form::Packed(packed) => packed.id().0,
+            Form::Packed(packed) => packed.id(),
         }
     }
-}
-
-fn stored_ref(account: &Account) -> StoredAccountRef<'_> {
-    let Account { id, facts, decisions, .. } = account;
-    StoredAccountRef { id, facts, decisions }
-}
-
-impl Packed {
-    fn new(account: &Account, buffer: &mut Vec<u8>) -> Packed {
-        let Account { points, score, derived_for, causes, told_wall_ms, .. } = account;
-        buffer.clear();
-        let bytes = encode_account(std::mem::take(buffer), &stored_ref(account));
-        let stored = bytes.len() as u32;
-        let (score, derived_for, told_wall_ms) = (*score, *derived_for, *told_wall_ms);
-        let derived = DerivedRef { points, score, derived_for, causes, told_wall_ms };
-        let bytes = append(bytes, &derived);
-        let whole = bytes.len() as u32;
-        let kept = if bytes.len() < COMPRESSED_FROM_BYTES {
-            Box::from(&*bytes)
-        } else {
-            let rest = split_id(&bytes).1;
-            [&bytes[..bytes.len() - rest.len()], &lz4_flex::compress(rest)].concat().into_boxed_slice()
-        };
-        *buffer = bytes;
-        Packed { bytes: kept, stored, whole }
-    }
-
-    fn id(&self) -> (&str, &[u8]) {
-        split_id(&self.bytes)
-    }
-
-    fn whole_bytes(&self) -> Cow<'_, [u8]> {
-        if (self.whole as usize) < COMPRESSED_FROM_BYTES {
-            return Cow::Borrowed(&self.bytes);
-        }
-        let compressed = self.id().1;
-        let id = &self.bytes[..self.bytes.len() - compressed.len()];
-        let rest = lz4_flex::decompress(compressed, self.whole as usize - id.len()).unwrap_or_default();
-        Cow::Owned([id, &rest].concat())
-    }
-
-    #[expect(clippy::expect_used, reason = "bytes of our own writing, which never left memory, decode")]
-    fn unpack(&self) -> Account {
-        let bytes = self.whole_bytes();
-        let (stored, derived) =
-            postcard::take_from_bytes::<StoredAccount>(&bytes).expect("packed accounts decode");
-        let Derived { points, score, derived_for, causes, told_wall_ms } =
-            postcard::from_bytes(derived).expect("packed accounts decode");
-        let StoredAccount { id, facts, decisions } = stored;
-        Account { facts, decisions, points, score, derived_for, causes, told_wall_ms, ..Account::new(id) }
-    }
-}
-
-/// The id in front of stored bytes, and the rest; bytes of our own writing decode.
-fn split_id(bytes: &[u8]) -> (&str, &[u8]) {
-    postcard::take_from_bytes(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -348,21 +300,7 @@ mod tests {
             let event = decode_json(json.as_bytes(), &PersonKey::new([7; 16])).unwrap();
             account.facts.merge(0, &event, Calendar::default(), &Limits::default());
         }
-        account.causes = vec![Noted::Event("e1".into()), Noted::Deadline(5)];
         account
-    }
-
-    #[test]
-    fn accounts_come_back_as_they_were_packed() {
-        for (events, is_compressed) in [(0, false), (3, false), (90, true)] {
-            let account = account("acme é", events);
-            let packed = Packed::new(&account, &mut Vec::new());
-            assert_eq!(packed.whole as usize >= COMPRESSED_FROM_BYTES, is_compressed);
-            assert_eq!(packed.id().0, "acme é");
-            assert_eq!(format!("{:?}", packed.unpack()), format!("{account:?}"));
-            let whole = packed.whole_bytes();
-            assert_eq!(whole[..packed.stored as usize], encode_account(Vec::new(), &stored_ref(&account)));
-        }
     }
 
     #[test]
@@ -375,9 +313,30 @@ mod tests {
         for slot in (0..9).cycle().take(90) {
             accounts.open(slot);
         }
-        assert!(accounts.open.len() <= 3, "{:?}", accounts.open);
+        assert!(accounts.tried.len() + accounts.kept.len() <= 3, "{accounts:?}");
         assert!(matches!(accounts.slot(4).form, Form::Open(_)));
         assert_eq!(accounts.find("a7"), Some(7));
         assert_eq!(accounts.by_id(), (0..9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn accounts_used_once_do_not_drive_out_what_is_used_often() {
+        let mut accounts = Accounts::new(1);
+        for n in 0..400 {
+            accounts.insert(account(&format!("a{n}"), 1), PageId(0));
+        }
+        accounts.unpacked_bytes = accounts.open_bytes / 4;
+        let often = 0..20;
+        for turn in 0..60_u32 {
+            // All others come once in this many turns.
+            for slot in often.clone().chain((0..20).map(|n| 20 + (turn * 20 + n) % 380)) {
+                accounts.open(slot);
+            }
+            let open = |slot: &u32| matches!(accounts.slot(*slot).form, Form::Open(_));
+            assert!(turn < 20 || often.clone().filter(open).count() == 20, "turn {turn}");
+        }
+        assert!(!accounts.is_full());
+        let packed = accounts.slots.iter().filter(|slot| matches!(slot.form, Form::Packed(_))).count();
+        assert!(packed > 200, "{packed}");
     }
 }

@@ -8,6 +8,7 @@
 mod accounts;
 mod approach;
 mod checkpoint;
+mod packed;
 mod stats;
 mod waiting;
 

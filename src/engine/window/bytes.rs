@@ -1,7 +1,7 @@
 //! Variable-length integers for what is kept as plain bytes in pages.
 
 /// Appends an integer, seven bits a byte, the low ones first.
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::engine) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -10,7 +10,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Takes an integer from the front; `None` when there is none, or it has more than 64 bits.
-pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
+pub(in crate::engine) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

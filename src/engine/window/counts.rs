@@ -185,25 +185,33 @@ impl Eq for SlotCounts {}
 impl Serialize for SlotCounts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = Vec::with_capacity(self.lanes.len() + 8);
-        let mut before = None;
-        for (slot, count) in self.iter() {
-            let gap = match before {
-                None => {
-                    bytes::put_signed(&mut out, slot);
-                    1
-                }
-                Some(before) => slot.wrapping_sub(before) as u32,
-            };
-            before = Some(slot);
-            if gap < 16 && count < 16 {
-                out.push((gap << 4 | count) as u8);
-            } else {
-                out.push(0);
-                bytes::put(&mut out, gap.into());
-                bytes::put(&mut out, count.into());
-            }
+        match &self.lanes {
+            Lanes::Narrow(lane) => put_pairs(&mut out, self.first, lane.iter().map(|&n| u32::from(n))),
+            Lanes::Wide(lane) => put_pairs(&mut out, self.first, lane.iter().copied()),
         }
         serializer.serialize_bytes(&out)
+    }
+}
+
+fn put_pairs(out: &mut Vec<u8>, first: i32, counts: impl Iterator<Item = u32>) {
+    let mut before = None;
+    for (index, count) in counts.enumerate().filter(|&(_, count)| count > 0) {
+        let slot = first + index as i32;
+        let gap = match before {
+            None => {
+                bytes::put_signed(out, slot);
+                1
+            }
+            Some(before) => slot.wrapping_sub(before) as u32,
+        };
+        before = Some(slot);
+        if gap < 16 && count < 16 {
+            out.push((gap << 4 | count) as u8);
+        } else {
+            out.push(0);
+            bytes::put(out, gap.into());
+            bytes::put(out, count.into());
+        }
     }
 }
 
@@ -211,6 +219,7 @@ impl Serialize for SlotCounts {
 const MAX_SPAN: u64 = 4096;
 
 /// Gap and count of the next slot with a count; neither is zero.
+#[inline]
 fn take_pair(bytes: &mut &[u8]) -> Option<(u64, u32)> {
     let (&byte, rest) = bytes.split_first()?;
     *bytes = rest;
@@ -219,6 +228,17 @@ fn take_pair(bytes: &mut &[u8]) -> Option<(u64, u32)> {
         _ => (u64::from(byte >> 4), u32::from(byte & 15)),
     };
     (gap > 0 && gap <= MAX_SPAN && count > 0).then_some((gap, count))
+}
+
+/// The counts of as many slots as the gaps come to.
+fn take_pairs<T: Clone + Default>(mut bytes: &[u8], len: usize, to: impl Fn(u32) -> T) -> Option<Vec<T>> {
+    let (mut lane, mut at) = (vec![T::default(); len], 0);
+    while !bytes.is_empty() {
+        let (gap, count) = take_pair(&mut bytes)?;
+        at += gap as usize;
+        *lane.get_mut(at - 1)? = to(count);
+    }
+    Some(lane)
 }
 
 impl SlotCounts {
@@ -238,15 +258,12 @@ impl SlotCounts {
         }
         first.checked_add(span as i32)?;
         let len = span as usize;
-        let narrow = largest <= u32::from(u8::MAX);
-        let lanes = if narrow { Lanes::Narrow(vec![0; len]) } else { Lanes::Wide(vec![0; len]) };
-        let (mut counts, mut at) = (SlotCounts { first, lanes }, 0);
-        while !bytes.is_empty() {
-            let (gap, count) = take_pair(&mut bytes)?;
-            at += gap as usize;
-            counts.lanes.set(at - 1, count);
-        }
-        Some(counts)
+        let lanes = if largest <= u32::from(u8::MAX) {
+            Lanes::Narrow(take_pairs(bytes, len, |count| count as u8)?)
+        } else {
+            Lanes::Wide(take_pairs(bytes, len, |count| count)?)
+        };
+        Some(SlotCounts { first, lanes })
     }
 }
 

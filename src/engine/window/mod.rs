@@ -3,7 +3,7 @@
 //! Everything here is a function of the *set* of events that were added, never of their order,
 //! also past the limits. Nothing here knows the clock: old days roll up by event time.
 
-mod bytes;
+pub(super) mod bytes;
 mod counts;
 mod filter;
 mod fingerprints;

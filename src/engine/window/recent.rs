@@ -5,13 +5,14 @@
 //! asked for and kept up from then on.
 
 use crate::engine::time::Day;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 
 /// Days that a mask covers.
 const MASK_DAYS: i32 = 64;
 
 /// The newest day counted, and which of the days up to it have a count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentDays {
     /// The newest day ever counted.
     pub newest: Option<Day>,
@@ -67,6 +68,16 @@ impl RecentDays {
 pub struct Recent(Cell<Option<RecentDays>>);
 
 impl Recent {
+    /// What is known already.
+    pub fn new(known: Option<RecentDays>) -> Recent {
+        Recent(Cell::new(known))
+    }
+
+    /// What is known.
+    pub fn known(&self) -> Option<RecentDays> {
+        self.0.get()
+    }
+
     /// What is known, or found now.
     pub fn get(&self, find: impl FnOnce() -> RecentDays) -> RecentDays {
         self.0.get().unwrap_or_else(|| {

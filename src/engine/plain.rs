@@ -1,0 +1,42 @@
+//! Plain data as bytes, the way pages have it. Reading is left to whoever knows whether the bytes can be
+//! trusted.
+
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What can be written as bytes and read again.
+pub trait Plain: Serialize + DeserializeOwned {}
+
+impl<T: Serialize + DeserializeOwned> Plain for T {}
+
+/// Appends plain data.
+pub(super) fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
+    if postcard::serialize_with_flavor(value, End(bytes)).is_err() {
+        // Serialising plain data into memory cannot fail; no bytes would be refused as damaged.
+        bytes.clear();
+    }
+}
+
+/// The end of bytes, to write at. The one that comes with the format takes texts byte by byte.
+struct End<'a>(&'a mut Vec<u8>);
+
+impl Flavor for End<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
