@@ -17,6 +17,7 @@ pub mod pb;
 mod person;
 mod proto;
 mod refusal;
+mod rfc3339;
 mod slot;
 #[cfg(test)]
 mod tests;
