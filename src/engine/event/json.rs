@@ -43,7 +43,7 @@ pub fn decode_json<'a>(bytes: &'a [u8], key: &PersonKey) -> Result<Event<'a>, Re
 }
 
 /// As [`decode_json`], for JSON of any form.
-#[cold]
+#[inline(never)]
 pub(super) fn decode_any<'a>(text: &'a str, key: &PersonKey) -> Result<Event<'a>, Refusal> {
     let refused = Cell::new(None);
     let mut parser = serde_json::Deserializer::from_str(text);

@@ -15,7 +15,7 @@ pub(super) fn to_ms(text: &str) -> Option<i64> {
 }
 
 /// As [`to_ms`], for all shapes.
-#[cold]
+#[inline(never)]
 fn by_jiff(text: &str) -> Option<i64> {
     static PARSER: DateTimeParser = DateTimeParser::new();
     let b = text.as_bytes();
@@ -37,47 +37,26 @@ fn by_jiff(text: &str) -> Option<i64> {
 /// is a time that exists in every calendar and on every clock.
 #[inline]
 fn usual(b: &[u8]) -> Option<i64> {
-    let &[
-        y0,
-        y1,
-        y2,
-        y3,
-        b'-',
-        m0,
-        m1,
-        b'-',
-        d0,
-        d1,
-        b'T',
-        h0,
-        h1,
-        b':',
-        n0,
-        n1,
-        b':',
-        s0,
-        s1,
-        ref rest @ ..,
-    ] = b
-    else {
-        return None;
-    };
+    let (b, rest) = b.split_first_chunk::<19>()?;
     let mut seen = Digits::default();
-    let year = seen.two(y0, y1) * 100 + seen.two(y2, y3);
-    let (month, day) = (seen.two(m0, m1), seen.two(d0, d1));
-    let (hour, minute, second) = (seen.two(h0, h1), seen.two(n0, n1), seen.two(s0, s1));
+    // All places are below 19.
+    let mut two = |at: usize| seen.two(b[at], b[at + 1]);
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
     let ms = match *rest {
         [b'Z'] => 0,
         [b'.', f0, f1, f2, b'Z'] => seen.two(f0, f1) * 10 + seen.two(b'0', f2),
         _ => return None,
     };
-    let exists = (1990..2200).contains(&year)
+    let is_shaped = !seen.other && [b[4], b[7], b[10], b[13], b[16]] == *b"--T::";
+    let exists = is_shaped
+        && (1990..2200).contains(&year)
         && (1..=12).contains(&month)
         && (1..=days_of(year, month)).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
-    if !exists || seen.other {
+    if !exists {
         return None;
     }
     let seconds = (hour * 60 + minute) * 60 + second;
@@ -91,7 +70,7 @@ struct Digits {
 }
 
 impl Digits {
-    /// A number of two digits; any number below 65,536 if they are none.
+    /// A number of two digits; a number of no meaning if they are none.
     #[inline]
     fn two(&mut self, tens: u8, ones: u8) -> u32 {
         let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
