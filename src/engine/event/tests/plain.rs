@@ -294,6 +294,19 @@ fn every_character_at_every_place_reads_the_same() {
     assert_eq!(plain, 190 * (0x100 - 0x20 - 0x21 - 2));
 }
 
+/// What chance hardly makes: a comma too many, and white space that is none of JSON's.
+#[test]
+fn what_is_nearly_plain_reads_the_same() {
+    let whole = event(r#""login":{"user_id":"ann"}"#);
+    for at in whole.match_indices(['{', '}', ',', ':', '"']).map(|(at, _)| at) {
+        for part in [",", ":", "\u{b}", "\u{c}", "\0", "\u{a0}", "\u{feff}"] {
+            for place in [at, at + 1] {
+                same([&whole[..place], part, &whole[place..]].concat().as_bytes());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_workload_goes_the_short_way() {
     let mut workload = Workload::new(WorkloadOptions { accounts: 9, ..WorkloadOptions::new(3, 2000) });
