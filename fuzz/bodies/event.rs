@@ -3,7 +3,7 @@
 
 use accountpulse::engine::event::{
     Body, Encoding, Event, Headers, Intake, Kind, MAX_AMOUNT_MINOR, MAX_ENTITLED_FEATURES, MAX_ID_BYTES,
-    MAX_TEXT_BYTES, MAX_TIME_MS, MIN_TIME_MS, Patch, PersonKey, RawRecord, Refusal, decode_json,
+    MAX_TEXT_BYTES, MAX_TIME_MS, MIN_TIME_MS, Patch, PersonKey, RawRecord, Reason, Refusal, decode_json,
     decode_protobuf, pb,
 };
 use prost::Message;
@@ -20,6 +20,7 @@ const PRIVATE: &[u8] = b"$serde_json::private";
 pub fn json(bytes: &[u8]) -> bool {
     let decoded = decode_json(bytes, &KEY);
     judge(&decoded);
+    longer_way(bytes, &decoded);
     let Ok(event) = &decoded else { return false };
     // The order of keys means nothing. What this parser does not read stands in ignored fields.
     if !bytes.windows(PRIVATE.len()).any(|part| part == PRIVATE)
@@ -28,6 +29,30 @@ pub fn json(bytes: &[u8]) -> bool {
         same(decode_json(value.to_string().as_bytes(), &KEY), event, "keys in another order");
     }
     true
+}
+
+/// What is plain is decoded a short way. An array that nobody knows makes it go the long one, which
+/// must lead to the same place.
+fn longer_way(bytes: &[u8], decoded: &Result<Event<'_>, Refusal>) {
+    let next = |from: usize| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        rest.iter().position(|byte| !b" \t\n\r".contains(byte)).map(|at| (from + at, rest[at]))
+    };
+    let Some((brace, b'{')) = next(0) else { return };
+    let Some((_, b'"')) = next(brace + 1) else { return };
+    let (start, rest) = bytes.split_at(brace + 1);
+    let longer = [start, b"\"\":[],", rest].concat();
+    match (decode_json(&longer, &KEY), decoded) {
+        (Ok(other), Ok(event)) => {
+            let unknown_fields = event.unknown_fields + 1;
+            assert_eq!(other, Event { unknown_fields, ..event.clone() }, "the longer way");
+        }
+        // What is no JSON is refused with its place, which was moved.
+        (Err(other), Err(refusal)) if refusal.reason == Reason::MalformedJson => {
+            assert_eq!(other.reason, refusal.reason, "the longer way");
+        }
+        (other, _) => assert_eq!(&other, decoded, "the longer way"),
+    }
 }
 
 /// Any bytes as an event in protobuf.

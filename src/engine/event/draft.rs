@@ -18,6 +18,11 @@ use super::{
 pub(super) trait Source<'a> {
     /// How this decoder reports that it stopped.
     type Error;
+    /// Reads the value if it is a string that stands in the input as it is; else it stays unread.
+    /// Never, for a decoder that can tell only by reading.
+    fn text(&mut self) -> Result<Option<&'a str>, Self::Error> {
+        Ok(None)
+    }
     /// Reads the value.
     fn value(&mut self) -> Result<Raw<'a>, Self::Error>;
     /// Turns a refusal into the decoder's error.
@@ -44,6 +49,10 @@ pub(super) trait BodyDraft<'a>: Draft<'a> {
 }
 
 /// Puts one value into its slot: null clears, a second value is refused.
+///
+/// Strings have a way of their own: most values are, and a check that is inlined where the value is
+/// known to be one shrinks to what it does to strings.
+#[inline]
 fn put<'a, T, S: Source<'a>>(
     slot: &mut Patch<T>,
     field: Field<'_>,
@@ -53,6 +62,24 @@ fn put<'a, T, S: Source<'a>>(
     if !matches!(slot, Patch::Unchanged) {
         return Err(source.refuse(twice(field)));
     }
+    let Some(text) = source.text()? else { return put_other(slot, field, source, check) };
+    match check(field, Raw::Text(Cow::Borrowed(text))) {
+        Ok(value) => {
+            *slot = Patch::Set(value);
+            Ok(true)
+        }
+        Err(refusal) => Err(source.refuse(refusal)),
+    }
+}
+
+/// As [`put`], for all that is no plain string.
+#[inline(never)]
+fn put_other<'a, T, S: Source<'a>>(
+    slot: &mut Patch<T>,
+    field: Field<'_>,
+    source: &mut S,
+    check: impl Fn(Field<'_>, Raw<'a>) -> Result<T, Refusal>,
+) -> Result<bool, S::Error> {
     let raw = source.value()?;
     match place(slot, field, raw, check) {
         Ok(()) => Ok(true),

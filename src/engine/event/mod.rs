@@ -2,7 +2,7 @@
 //! on the hot path; person ids become keyed pseudonyms here and nothing later sees a raw id.
 //!
 //! To add a kind: a message in `proto/accountpulse/v1/event.proto`, a variant in [`Body`] and
-//! [`Kind`], its fields in `draft.rs`, an arm in `json.rs` and `proto.rs`, its merge in
+//! [`Kind`], its fields in `draft.rs`, an arm in `json.rs`, `plain.rs` and `proto.rs`, its merge in
 //! `engine::account`, its section in `docs/events.md` (a test holds the examples there to this decoder).
 
 mod cloudevent;
@@ -15,8 +15,10 @@ mod json;
 mod owned;
 pub mod pb;
 mod person;
+mod plain;
 mod proto;
 mod refusal;
+mod rfc3339;
 mod slot;
 #[cfg(test)]
 mod tests;

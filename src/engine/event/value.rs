@@ -8,12 +8,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jiff::fmt::temporal::DateTimeParser;
-
 use super::{
     BillingPeriod, ContactRole, ContactStatus, ContractStatus, Currency, InvoiceStatus, MAX_AMOUNT_MINOR,
     MAX_ENTITLED_FEATURES, MAX_ID_BYTES, MAX_TEXT_BYTES, MAX_TIME_MS, MIN_TIME_MS, PersonId, PersonKey,
-    Priority, Reason, Refusal, SurveyType, TicketStatus,
+    Priority, Reason, Refusal, SurveyType, TicketStatus, rfc3339,
 };
 
 /// What stands in a field, before anybody has judged it.
@@ -190,7 +188,7 @@ fn is_plain(bytes: &[u8]) -> bool {
 pub(super) fn time(field: Field<'_>, raw: Raw<'_>) -> Result<i64, Refusal> {
     let ms = match raw {
         Raw::Millis(ms) => ms,
-        Raw::Text(text) => rfc3339_ms(&text).ok_or_else(|| {
+        Raw::Text(text) => rfc3339::to_ms(&text).ok_or_else(|| {
             field.invalid("expected a time in RFC 3339 with an offset, such as 2026-01-05T09:00:00Z")
         })?,
         other => return Err(field.wrong_type("a time in RFC 3339 as a string", &other)),
@@ -199,26 +197,6 @@ pub(super) fn time(field: Field<'_>, raw: Raw<'_>) -> Result<i64, Refusal> {
         return Err(field.invalid("expected a time from 1990 to 2199; check the unit and the clock"));
     }
     Ok(ms)
-}
-
-/// Milliseconds of an RFC 3339 time. jiff also reads other ISO 8601 shapes (no seconds, basic
-/// format, zone annotations, a comma); they are refused, so that what is accepted is what the
-/// documentation says. Digits below a millisecond are cut off.
-fn rfc3339_ms(text: &str) -> Option<i64> {
-    static PARSER: DateTimeParser = DateTimeParser::new();
-    let b = text.as_bytes();
-    if !(20..=35).contains(&b.len()) {
-        return None;
-    }
-    let date = b[0].is_ascii_digit() && b[4] == b'-' && b[7] == b'-' && matches!(b[10], b'T' | b't' | b' ');
-    let clock = b[13] == b':' && b[16] == b':' && matches!(b[19], b'.' | b'Z' | b'z' | b'+' | b'-');
-    // At least 20 bytes, checked above, so six from the end exist.
-    let tail = &b[b.len() - 6..];
-    let offset = matches!(tail[5], b'Z' | b'z') || (matches!(tail[0], b'+' | b'-') && tail[3] == b':');
-    if !(date && clock && offset) {
-        return None;
-    }
-    PARSER.parse_timestamp(b).ok().map(|at| at.as_millisecond())
 }
 
 /// The producer's version of an entity.

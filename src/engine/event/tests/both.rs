@@ -163,13 +163,13 @@ pub(super) fn message() -> impl Strategy<Value = pb::Event> {
 
 /// How the encoder below writes what JSON leaves open.
 #[derive(Clone, Copy, Debug)]
-struct Style {
+pub(super) struct Style {
     /// By how much the keys are rotated.
-    turn: usize,
+    pub turn: usize,
     /// Whether 64-bit numbers are strings.
-    quoted: bool,
+    pub quoted: bool,
     /// Whether absent fields are written as null.
-    nulls: bool,
+    pub nulls: bool,
 }
 
 impl Style {
@@ -312,7 +312,7 @@ fn account_fields(m: &pb::Account) -> Vec<(&str, Value)> {
     fields
 }
 
-fn encode_json(m: &pb::Event, style: Style) -> String {
+pub(super) fn encode_json(m: &pb::Event, style: Style) -> String {
     let body = m.body.as_ref().expect("generated with a body");
     let (kind, fields) = body_fields(body, style);
     let body = style.object(fields, style.nulls || kind == "account");

@@ -1,8 +1,8 @@
 //! Tests of the decoders: `examples` (every field by value), `refusals` (every reason by value),
 //! `both` (the two encodings against each other, and arbitrary bytes), `docs` (the manual's
 //! examples are fixtures), `records` (the checks around the decoders), `scan` (the protobuf scan
-//! against `oracle`, which reads by way of the generated messages), `framing` and `cloudevents`
-//! (what may stand around an event).
+//! against `oracle`, which reads by way of the generated messages), `plain` (the short way through
+//! JSON against the long one), `framing` and `cloudevents` (what may stand around an event).
 
 mod both;
 mod cloudevents;
@@ -10,6 +10,7 @@ mod docs;
 mod examples;
 mod framing;
 mod oracle;
+mod plain;
 mod records;
 mod refusals;
 mod scan;
