@@ -15,7 +15,7 @@ const COMMITS: u64 = 2;
 /// A score that differs from what was told.
 struct Waiting {
     since_ms: i64,
-    /// What is, and what was told; when either changes, waiting begins anew.
+    /// What is, and as of when something was told; when either changes, waiting begins anew.
     what: (Option<Value>, Option<Value>),
     /// Worker and number of the shard's last commit, once it has rested.
     rested: Option<(u64, u64)>,
@@ -52,7 +52,8 @@ impl Published {
             self.waiting.remove(account);
             return Ok(());
         }
-        let what = (record, told_now);
+        // Which record it was, too: scores go and come back between two looks.
+        let what = (record, told.map(|told| told["as_of"].clone()));
         if self.waiting.get(account).is_some_and(|waiting| waiting.what != what) {
             self.waiting.remove(account);
         }
