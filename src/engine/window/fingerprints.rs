@@ -179,7 +179,7 @@ mod tests {
                 // Many of one bucket, a few of others, and now and then the first one moves.
                 for n in 0..if kind == 0 { 400 } else { 3 } {
                     let bucket = first + bucket % MOST_BUCKETS as i64;
-                    let fingerprint = (seed ^ n / 2).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                    let fingerprint = (seed ^ (n / 2)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
                     let known = naive.entry(bucket).or_default();
                     prop_assert_eq!(all.insert(bucket, fingerprint), !known.contains(&fingerprint));
                     if !known.contains(&fingerprint) {
