@@ -155,8 +155,8 @@ fn an_event_that_only_counts_allocates_nothing() {
             shard.advance(event.occurred_at_ms, usize::MAX);
         }
     }
-    // Two filters remember up to three times as many events as at first.
-    assert!(allocated <= 4, "{allocated} allocations");
+    // Two filters remember up to three times as many events as at first, one of them in lots.
+    assert!(allocated <= 5, "{allocated} allocations");
 }
 
 /// The event of a day on which somebody logs in and answers a survey.

@@ -9,7 +9,7 @@ pub(in crate::engine) use parts::Lengths;
 
 use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFact};
 use super::index::{Derived, InvoiceIndex, TicketIndex};
-use super::keyed::{Merge, Moved, Stamp};
+use super::keyed::{Merge, Stamp};
 use super::list::List;
 use crate::engine::event::{Body, Currency, Event, Patch};
 use crate::engine::limits::Limits;
@@ -156,43 +156,8 @@ impl Facts {
                     merged.verdict
                 }
             },
-            Body::Ticket(t) => {
-                let value = TicketFact {
-                    priority: t.priority,
-                    status: t.status,
-                    opened_at_ms: t.opened_at_ms,
-                    first_response_at_ms: t.first_response_at_ms,
-                    first_response_due_ms: t.first_response_due_ms,
-                    resolve_due_ms: t.resolve_due_ms,
-                    solved_at_ms: t.solved_at_ms,
-                    escalated: t.escalated,
-                    csat: t.csat,
-                };
-                let index = &mut self.ticket_index;
-                let mut tell = |moved: Moved<'_, TicketFact>| match (index.known_mut(), moved) {
-                    (Some(index), Moved::Came(ticket)) => index.add(ticket, calendar),
-                    (Some(index), Moved::Gone(ticket)) => index.remove(ticket, calendar),
-                    (None, _) => {}
-                };
-                self.tickets.merge_telling(&*t.id, stamp(event), value, limits.tickets, &mut tell).into()
-            }
-            Body::Invoice(i) => {
-                let value = InvoiceFact {
-                    amount_minor: i.amount_minor,
-                    currency: i.currency.0,
-                    issued_at_ms: i.issued_at_ms,
-                    due_at_ms: i.due_at_ms,
-                    paid_at_ms: i.paid_at_ms,
-                    status: i.status,
-                };
-                let index = &mut self.invoice_index;
-                let mut tell = |moved: Moved<'_, InvoiceFact>| match (index.known_mut(), moved) {
-                    (Some(index), Moved::Came(invoice)) => index.add(invoice),
-                    (Some(index), Moved::Gone(invoice)) => index.remove(invoice),
-                    (None, _) => {}
-                };
-                self.invoices.merge_telling(&*i.id, stamp(event), value, limits.invoices, &mut tell).into()
-            }
+            Body::Ticket(t) => self.merge_ticket(stamp(event), t, calendar, limits),
+            Body::Invoice(i) => self.merge_invoice(stamp(event), i, limits),
             Body::Survey(s) => {
                 let respondent = s.respondent.map(|person| person.0);
                 let value = SurveyFact { survey: s.survey, score: s.score, respondent };

@@ -5,9 +5,11 @@
 //! speaks of the present only, where everything known counts; whoever looks back looks at them all.
 //! To add something: keep it up in `add` and `remove`, which must undo each other.
 
-use super::Facts;
 use super::entity::{InvoiceFact, TicketFact};
-use crate::engine::event::{InvoiceStatus, Priority, TicketStatus};
+use super::keyed::{Moved, Stamp};
+use super::{Facts, Verdict};
+use crate::engine::event::{Invoice, InvoiceStatus, Priority, Ticket, TicketStatus};
+use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
 use std::cell::OnceCell;
 
@@ -15,6 +17,53 @@ use std::cell::OnceCell;
 const INDEXED_ABOVE: usize = 16;
 
 impl Facts {
+    /// Merges a write of a ticket.
+    pub(super) fn merge_ticket(
+        &mut self,
+        stamp: Stamp,
+        t: &Ticket<'_>,
+        calendar: Calendar,
+        limits: &Limits,
+    ) -> Verdict {
+        let value = TicketFact {
+            priority: t.priority,
+            status: t.status,
+            opened_at_ms: t.opened_at_ms,
+            first_response_at_ms: t.first_response_at_ms,
+            first_response_due_ms: t.first_response_due_ms,
+            resolve_due_ms: t.resolve_due_ms,
+            solved_at_ms: t.solved_at_ms,
+            escalated: t.escalated,
+            csat: t.csat,
+        };
+        let index = &mut self.ticket_index;
+        let mut tell = |moved: Moved<'_, TicketFact>| match (index.known_mut(), moved) {
+            (Some(index), Moved::Came(ticket)) => index.add(ticket, calendar),
+            (Some(index), Moved::Gone(ticket)) => index.remove(ticket, calendar),
+            (None, _) => {}
+        };
+        self.tickets.merge_telling(&*t.id, stamp, value, limits.tickets, &mut tell).into()
+    }
+
+    /// Merges a write of an invoice.
+    pub(super) fn merge_invoice(&mut self, stamp: Stamp, i: &Invoice<'_>, limits: &Limits) -> Verdict {
+        let value = InvoiceFact {
+            amount_minor: i.amount_minor,
+            currency: i.currency.0,
+            issued_at_ms: i.issued_at_ms,
+            due_at_ms: i.due_at_ms,
+            paid_at_ms: i.paid_at_ms,
+            status: i.status,
+        };
+        let index = &mut self.invoice_index;
+        let mut tell = |moved: Moved<'_, InvoiceFact>| match (index.known_mut(), moved) {
+            (Some(index), Moved::Came(invoice)) => index.add(invoice),
+            (Some(index), Moved::Gone(invoice)) => index.remove(invoice),
+            (None, _) => {}
+        };
+        self.invoices.merge_telling(&*i.id, stamp, value, limits.invoices, &mut tell).into()
+    }
+
     /// The tickets of the present in short, if they are so many that looking at all takes longer.
     pub fn ticket_index(&self, calendar: Calendar) -> Option<&TicketIndex> {
         let find = || TicketIndex::of(self.tickets.iter().map(|entry| &entry.value), calendar);

@@ -12,6 +12,8 @@ use std::borrow::Cow;
 pub(super) const MOST_BUCKETS: usize = 8;
 /// Fewer than these are moved in no time.
 const SETTLED_AT_ONCE: usize = 1024;
+/// Room for unsettled ones that is enough for four times as many settled ones.
+const UNSETTLED_AT_FIRST: usize = 65;
 
 /// See above.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +59,9 @@ impl Fingerprints {
             self.settled.insert(from + index, fingerprint);
             self.ends[place..].iter_mut().for_each(|end| *end += 1);
         } else {
+            if self.unsettled.capacity() == 0 {
+                self.unsettled.reserve(UNSETTLED_AT_FIRST);
+            }
             self.unsettled.push(new);
             if self.unsettled.len() > self.settled.len().isqrt() {
                 self.settle();
