@@ -2,7 +2,7 @@
 //! load, and is killed when a round of pages is about to close: then the input since the begin of
 //! the round before must be read again. The load goes on meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use accountpulse::clock;
 
@@ -20,6 +20,8 @@ const DAYS: u32 = 7;
 const LOOK: Duration = Duration::from_millis(250);
 /// This much before a round closes the instance is killed.
 const BEFORE: Duration = Duration::from_millis(1_000);
+/// How long it gets more than it can handle, to find out how much that is.
+const OVERLOADED: Duration = Duration::from_secs(10);
 /// Waits that end in failure.
 const LONGEST: Duration = Duration::from_secs(300);
 /// An instance has caught up when no more waits than comes in this time.
@@ -37,9 +39,9 @@ pub fn run(cluster: &Cluster, sizes: &Sizes, wanted: &Wanted, rate: Option<f64>)
     let folder = cluster.folder().join(job.name);
     let observer = Observer::new(cluster, job.name, job.inputs);
     let first = Watched::start(&folder, &config);
-    // Catching up is cheaper: nothing is sent meanwhile, and there is little to tell of a few events each.
-    let full = last_fifth(&observer, loaded.events).min(usual);
+    wait_for(&observer, loaded.events, |_| ());
     first.wait_until_live();
+    let full = live_rate(cluster, job.inputs, &observer, usual, sizes.restore_accounts).min(usual);
     let background = Load::new((full / 2.0) as u64, sizes.restore_accounts);
     std::thread::scope(|scope| {
         let _stopper = Stopper(&background);
@@ -73,17 +75,29 @@ pub fn run(cluster: &Cluster, sizes: &Sizes, wanted: &Wanted, rate: Option<f64>)
     });
 }
 
-/// Events a second in the last fifth of catching up: before, accounts are few enough to lie open, and
-/// events are cheaper than they will be under the load.
-fn last_fifth(observer: &Observer, events: u64) -> f64 {
-    let mut last: Option<(Instant, u64)> = None;
-    wait_for(observer, events, |done| {
-        if done >= events / 5 * 4 && last.is_none() {
-            last = Some((clock::monotonic(), done));
-        }
+/// Events a second that it handles of a load that is too much for it. Catching up is cheaper: nothing is
+/// sent meanwhile, and most of the million accounts have no part in it.
+fn live_rate(cluster: &Cluster, inputs: &str, observer: &Observer, load: f64, accounts: u32) -> f64 {
+    let load = Load::new(load as u64, accounts);
+    let rate = std::thread::scope(|scope| {
+        let _stopper = Stopper(&load);
+        scope.spawn(|| load.send_to(cluster, inputs));
+        clock::pause(OVERLOADED / 2);
+        let (begun, before) = (clock::monotonic(), observer.committed());
+        clock::pause(OVERLOADED);
+        (observer.committed() - before) as f64 / begun.elapsed().as_secs_f64()
     });
-    let (since, done) = last.expect("a part comes before all");
-    (events - done) as f64 / since.elapsed().as_secs_f64().max(0.1)
+    wait_until_caught_up(observer, rate);
+    rate
+}
+
+/// Until no more waits than comes in a moment.
+fn wait_until_caught_up(observer: &Observer, rate: f64) {
+    let begun = clock::monotonic();
+    while observer.waiting() as f64 > rate * CAUGHT_UP_SECONDS {
+        assert!(begun.elapsed() < LONGEST, "{} events wait and wait", observer.waiting());
+        clock::pause(LOOK);
+    }
 }
 
 /// Until every shard has closed a round that began under the load; the seconds from one close to
@@ -157,11 +171,7 @@ impl Back {
             clock::pause(LOOK);
         }
         let replayed = instance.metric("accountpulse_events_replayed_total");
-        let begun = clock::monotonic();
-        while observer.waiting() as f64 > background.rate as f64 * CAUGHT_UP_SECONDS {
-            assert!(begun.elapsed() < LONGEST, "{} events wait and wait", observer.waiting());
-            clock::pause(LOOK);
-        }
+        wait_until_caught_up(observer, background.rate as f64);
         let state_seconds = live.duration_since(instance.started).as_secs_f64() - muted_seconds;
         let tail_seconds = instance.started.elapsed().as_secs_f64() - state_seconds;
         Back { state_seconds, tail_seconds, muted_seconds, replayed }

@@ -12,9 +12,10 @@ impl<T: Serialize + DeserializeOwned> Plain for T {}
 
 /// Appends plain data.
 pub(super) fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
+    let before = bytes.len();
     if postcard::serialize_with_flavor(value, End(bytes)).is_err() {
-        // Serialising plain data into memory cannot fail; no bytes would be refused as damaged.
-        bytes.clear();
+        // Serialising plain data into memory cannot fail; half of it would be worse than none.
+        bytes.truncate(before);
     }
 }
 

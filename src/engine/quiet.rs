@@ -130,12 +130,15 @@ impl Evaluator {
         let next = |dues: &mut dyn Iterator<Item = i64>| {
             dues.flat_map(instants).filter(|&at_ms| at_ms > after_ms).min().unwrap_or(NONE_MS)
         };
-        if let Some(index) = account.facts.invoice_index() {
-            return next(&mut index.unpaid.iter().filter(|i| i.is_open).map(|i| i.due_at_ms));
-        }
-        let invoices = account.facts.invoices.iter().map(|entry| &entry.value);
-        let open = invoices.filter(|i| i.paid_at_ms.is_none() && i.status == InvoiceStatus::Open);
-        next(&mut open.map(|invoice| invoice.due_at_ms))
+        let of_all = || {
+            let invoices = account.facts.invoices.iter().map(|entry| &entry.value);
+            let open = invoices.filter(|i| i.paid_at_ms.is_none() && i.status == InvoiceStatus::Open);
+            next(&mut open.map(|invoice| invoice.due_at_ms))
+        };
+        let Some(index) = account.facts.invoice_index() else { return of_all() };
+        let next_ms = next(&mut index.unpaid.iter().filter(|i| i.is_open).map(|i| i.due_at_ms));
+        debug_assert_eq!(next_ms, of_all());
+        next_ms
     }
 }
 

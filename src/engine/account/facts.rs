@@ -112,8 +112,8 @@ pub struct Facts {
 pub struct Merged {
     /// What it did.
     pub verdict: Verdict,
-    /// Of a login or a use: the same person and feature were active on that day already, so that only
-    /// counts differ.
+    /// Of a login or a use: nothing but counts differs. Who came and what was used on that day was known,
+    /// or is not remembered.
     pub repeats: bool,
 }
 
@@ -432,6 +432,7 @@ impl Facts {
             + self.contacts.bytes()
             + self.contracts.bytes()
             + self.master.bytes()
+            + self.stored_bytes()
             + self.filters.capacity() * size_of::<KindFilter>()
             + self.filters.iter().map(|entry| entry.filter.bytes()).sum::<usize>()
     }

@@ -218,11 +218,12 @@ pub(super) fn ticket_csat(view: &View<'_>) -> Option<i64> {
 }
 
 fn opened_expire(view: &View<'_>, days: i32) -> Day {
-    if let Some(index) = index(view) {
-        let next = index.days.partition_point(|opened| opened.day.plus(days) <= view.today());
-        return index.days.get(next).map_or(NEVER, |opened| opened.day.plus(days));
-    }
-    view.next_of(live(view).map(|t| view.day_of(t.value.opened_at_ms).plus(days)))
+    let of_all = || view.next_of(live(view).map(|t| view.day_of(t.value.opened_at_ms).plus(days)));
+    let Some(index) = index(view) else { return of_all() };
+    let next = index.days.partition_point(|opened| opened.day.plus(days) <= view.today());
+    let next = index.days.get(next).map_or(NEVER, |opened| opened.day.plus(days));
+    debug_assert_eq!(next, of_all());
+    next
 }
 
 /// The next day on which a ticket is no longer among those opened in the last 30 days.

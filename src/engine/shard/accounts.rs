@@ -141,6 +141,8 @@ impl Accounts {
         self.index.insert_unique(hash, slot, |&slot| slots[slot as usize].hash);
         self.tried.push_back(slot);
         self.in_use = slot;
+        // It is made for an event, and weighs little before.
+        self.is_unweighed = true;
         slot
     }
 

@@ -382,7 +382,7 @@ impl Shard {
         self.queue.peek().map(|deadline| deadline.at_ms)
     }
 
-    /// An upper bound of what [`Shard::drain`] would return.
+    /// An upper bound of what [`Shard::drain`] would return, but for scores that rested until then.
     pub fn pending_effects(&self) -> usize {
         self.told.len() + self.waiting.len()
     }
@@ -417,7 +417,7 @@ impl Shard {
     ) -> Vec<RiskTransition> {
         let mut risks = std::mem::take(&mut self.told);
         let Some(wall_ms) = wall_ms else {
-            self.publish(|_| true, i64::MIN, take);
+            self.publish(|_| true, i64::MIN, usize::MAX, take);
             return risks;
         };
         risks
@@ -425,7 +425,7 @@ impl Shard {
             .for_each(|risk| risk.backfill = risk.at_ms < wall_ms.saturating_sub(BACKFILL_AFTER_MS));
         // A wall clock that was set back must not silence a score until it has caught up.
         let rested = |told_ms: i64| !(0..PUBLISH_INTERVAL_MS).contains(&wall_ms.saturating_sub(told_ms));
-        self.publish(rested, wall_ms, take);
+        self.publish(rested, wall_ms, self.woken_at_once(), take);
         risks
     }
 
@@ -433,10 +433,11 @@ impl Shard {
         &mut self,
         rested: impl Fn(i64) -> bool,
         wall_ms: i64,
+        most: usize,
         mut take: impl FnMut(ScoreRecord<'_>, &[u8]),
     ) {
         let Some(clock_ms) = self.clock_ms else { return };
-        for slot in self.waiting.take(&rested, &mut self.accounts.slots) {
+        for slot in self.waiting.take(&rested, most, &mut self.accounts.slots) {
             let place = self.accounts.slot_mut(slot);
             place.listed = false;
             let page = usize::from(place.page.0);

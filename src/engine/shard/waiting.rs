@@ -2,15 +2,19 @@
 //! less than a second ago and only their score moved since.
 //!
 //! One that rests is neither looked at by a commit nor counted as something that fills it. Under
-//! full load there are thousands of them, and commits that they fill would carry little else.
+//! full load there are thousands of them, and commits that they fill would carry little else. Those
+//! that have rested join a commit beside what fills it, a bounded number of them.
 //! It must not decide what is told: `Shard::publish` looks at each account again.
 
 use super::Shard;
 use super::accounts::Slot;
 
-/// At most so many cease to rest in one commit, so that a commit's size can be foreseen; the others
-/// rest a little longer.
-const WOKEN_AT_ONCE: usize = 256;
+/// At most so many cease to rest in one commit of each of all shards together, so that the size of a
+/// commit stays bounded: at 2 KB each, half as much again as may fill one. Where more have rested, those
+/// that rest longest come first, and the others in the commits that follow.
+const WOKEN_AT_ONCE: usize = 2048;
+/// Of one shard, however many there are.
+const WOKEN_AT_LEAST: usize = 32;
 
 /// See above.
 #[derive(Debug, Default)]
@@ -22,18 +26,23 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// An upper bound of the accounts that the next commit looks at.
+    /// How many accounts are listed.
     pub(super) fn len(&self) -> usize {
-        self.listed.len() + self.resting.len().min(WOKEN_AT_ONCE)
+        self.listed.len()
     }
 
     /// Takes those that the next commit looks at. `has_rested` says whether one that was told then may
-    /// be told again.
-    pub(super) fn take(&mut self, has_rested: impl Fn(i64) -> bool, slots: &mut [Slot]) -> Vec<u32> {
+    /// be told again; at most so many of these are taken.
+    pub(super) fn take(
+        &mut self,
+        has_rested: impl Fn(i64) -> bool,
+        most: usize,
+        slots: &mut [Slot],
+    ) -> Vec<u32> {
         let mut woken = 0;
         let Waiting { listed, resting } = self;
         resting.retain(|&(told_wall_ms, slot)| {
-            let wakes = woken < WOKEN_AT_ONCE && has_rested(told_wall_ms);
+            let wakes = woken < most && has_rested(told_wall_ms);
             if wakes {
                 woken += 1;
                 let place = &mut slots[slot as usize];
@@ -49,6 +58,11 @@ impl Waiting {
 }
 
 impl Shard {
+    /// Most accounts that cease to rest in one commit by the wall clock.
+    pub(super) fn woken_at_once(&self) -> usize {
+        (WOKEN_AT_ONCE / self.id.partitions.max(1) as usize).max(WOKEN_AT_LEAST)
+    }
+
     /// Notes an account to be looked at when committing: its decisions changed.
     pub(super) fn list(&mut self, slot: u32) {
         if !std::mem::replace(&mut self.accounts.slot_mut(slot).listed, true) {
@@ -100,19 +114,30 @@ mod tests {
     #[test]
     fn a_score_that_was_told_just_now_rests_for_a_second_and_fills_no_commit() {
         let mut shard = shard();
-        let accounts = 2 * super::WOKEN_AT_ONCE;
+        let most = shard.woken_at_once();
+        let accounts = 2 * most;
         (0..accounts).for_each(|account| answer(&mut shard, account, 1, 7));
         let told = shard.drain(0).scores.len();
         assert_eq!(told, accounts, "each is told once");
         (0..accounts).for_each(|account| answer(&mut shard, account, 2, 8));
         assert_eq!(shard.drain(500).scores.len(), 0);
-        assert_eq!(shard.pending_effects(), super::WOKEN_AT_ONCE);
         (0..accounts).for_each(|account| answer(&mut shard, account, 3, 7));
-        assert_eq!(shard.pending_effects(), super::WOKEN_AT_ONCE, "no more than before");
         (0..accounts).for_each(|account| answer(&mut shard, account, 4, 8));
-        assert_eq!(shard.drain(1000).scores.len(), super::WOKEN_AT_ONCE);
-        assert_eq!(shard.drain(1001).scores.len(), super::WOKEN_AT_ONCE);
-        assert_eq!((shard.drain(9000).scores.len(), shard.pending_effects()), (0, 0));
+        assert_eq!(shard.pending_effects(), 0, "they fill nothing");
+        assert_eq!(shard.drain(1000).scores.len(), most);
+        assert_eq!(shard.drain(1001).scores.len(), most);
+        assert_eq!(shard.drain(9000).scores.len(), 0);
+    }
+
+    #[test]
+    fn without_a_wall_clock_nothing_rests() {
+        let mut shard = shard();
+        let accounts = 2 * shard.woken_at_once();
+        (0..accounts).for_each(|account| answer(&mut shard, account, 1, 7));
+        shard.drain(0);
+        (0..accounts).for_each(|account| answer(&mut shard, account, 2, 8));
+        shard.drain(1);
+        assert_eq!(shard.drain_all().scores.len(), accounts);
     }
 
     #[test]

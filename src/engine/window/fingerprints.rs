@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub(super) const MOST_BUCKETS: usize = 8;
 /// Fewer than these are moved in no time.
 const SETTLED_AT_ONCE: usize = 1024;
-/// Room for unsettled ones that is enough for four times as many settled ones.
+/// Room for unsettled ones at first: one more than the root of four times as many settled ones.
 const UNSETTLED_AT_FIRST: usize = 65;
 
 /// See above.
@@ -126,7 +126,7 @@ impl Fingerprints {
         };
         let mut filled = (0..MOST_BUCKETS).filter(is_filled);
         let oldest = filled.next()?;
-        filled.next().map(|_| self.first + oldest as i64)
+        filled.next().map(|_| self.first.saturating_add(oldest as i64))
     }
 
     /// Where the settled ones of a bucket lie.
@@ -149,7 +149,7 @@ impl Fingerprints {
     pub(super) fn buckets(&self) -> impl Iterator<Item = (i64, &[u64])> {
         let bucket = |place: usize| {
             let (from, to) = self.range(place);
-            (self.first + place as i64, &self.settled[from..to])
+            (self.first.saturating_add(place as i64), &self.settled[from..to])
         };
         (0..MOST_BUCKETS).map(bucket).filter(|(_, fingerprints)| !fingerprints.is_empty())
     }

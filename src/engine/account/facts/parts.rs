@@ -71,6 +71,14 @@ impl Facts {
         Some((facts, rest))
     }
 
+    /// Bytes of memory that the stored forms of lists take, however few of them are still needed.
+    pub(super) fn stored_bytes(&self) -> usize {
+        let Facts { tickets, invoices, surveys, contacts, contracts, master, .. } = self;
+        let of_lists = [tickets.stored_bytes(), invoices.stored_bytes(), surveys.stored_bytes()];
+        let of_others = [contacts.stored_bytes(), contracts.stored_bytes(), master.stored_bytes()];
+        of_lists.into_iter().chain(of_others).max().unwrap_or(0)
+    }
+
     /// Reads a little of each series.
     pub(in crate::engine) fn glance_at_series(&self) -> u64 {
         let series = self.usage.iter().map(|entry| &entry.uses).chain([&self.logins]);
