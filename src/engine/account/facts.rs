@@ -11,7 +11,7 @@ use super::entity::{ContactFact, ContractFact, InvoiceFact, SurveyFact, TicketFa
 use super::index::{Derived, InvoiceIndex, TicketIndex};
 use super::keyed::{Merge, Stamp};
 use super::list::List;
-use crate::engine::event::{Body, Currency, Event, Patch};
+use crate::engine::event::{Body, Currency, Event, Login, Patch, Usage};
 use crate::engine::limits::Limits;
 use crate::engine::time::{Calendar, Day};
 use crate::engine::window::{Admission, DAILY_DAYS, Filter, People, Recent, RecentDays, Series};
@@ -148,14 +148,17 @@ impl Facts {
     pub fn merge(&mut self, input: u16, event: &Event<'_>, calendar: Calendar, limits: &Limits) -> Merged {
         let mut repeats = false;
         let verdict = match &event.body {
-            Body::Login(_) | Body::Usage(_) => match self.put_aside(input, event, limits) {
-                Some(verdict) => verdict,
-                None => {
-                    let merged = self.merge_activity(event, calendar, limits);
-                    repeats = merged.repeats;
-                    merged.verdict
-                }
-            },
+            Body::Login(login) => self.put_aside(input, event, limits).unwrap_or_else(|| {
+                let day = self.active_day(event, calendar);
+                repeats = self.count_login(*login, day, limits);
+                Verdict::Applied
+            }),
+            Body::Usage(usage) => self.put_aside(input, event, limits).unwrap_or_else(|| {
+                let day = self.active_day(event, calendar);
+                let merged = self.merge_usage(usage, day, limits);
+                repeats = merged.repeats;
+                merged.verdict
+            }),
             Body::Ticket(t) => self.merge_ticket(stamp(event), t, calendar, limits),
             Body::Invoice(i) => self.merge_invoice(stamp(event), i, limits),
             Body::Survey(s) => {
@@ -209,28 +212,29 @@ impl Facts {
         }
     }
 
-    /// Counts a login or a use that is not a duplicate.
-    fn merge_activity(&mut self, event: &Event<'_>, calendar: Calendar, limits: &Limits) -> Merged {
+    /// The day of a login or a use, on which the account has been active from now on.
+    fn active_day(&mut self, event: &Event<'_>, calendar: Calendar) -> Day {
         let day = calendar.day_of(event.occurred_at_ms);
         self.first_active = Some(self.first_active.map_or(day, |first| first.min(day)));
-        match &event.body {
-            Body::Login(login) => {
-                let was_active = self.logins.on(day) > 0;
-                self.logins.add(day, 1);
-                self.recent.add(day, true);
-                let is_news = self.people.record(login.user, day, limits.people);
-                Merged { verdict: Verdict::Applied, repeats: was_active && !is_news }
-            }
-            Body::Usage(usage) => {
-                let is_news = usage.user.is_some_and(|user| self.people.record(user, day, limits.people));
-                let was_used = self.feature(&usage.feature).is_ok_and(|i| self.usage[i].uses.on(day) > 0);
-                let is_counted = self.count_use(&usage.feature, day, usage.count, limits.features);
-                let verdict = if is_counted { Verdict::Applied } else { Verdict::Limited };
-                Merged { verdict, repeats: was_used && !is_news }
-            }
-            // Nothing else is counted.
-            _ => Merged { verdict: Verdict::Superseded, repeats: false },
-        }
+        day
+    }
+
+    /// Counts a login that is not a duplicate; whether it [repeats](Merged::repeats).
+    fn count_login(&mut self, login: Login, day: Day, limits: &Limits) -> bool {
+        let was_active = self.logins.on(day) > 0;
+        self.logins.add(day, 1);
+        self.recent.add(day, true);
+        let is_news = self.people.record(login.user, day, limits.people);
+        was_active && !is_news
+    }
+
+    /// Counts a use that is not a duplicate.
+    fn merge_usage(&mut self, usage: &Usage<'_>, day: Day, limits: &Limits) -> Merged {
+        let is_news = usage.user.is_some_and(|user| self.people.record(user, day, limits.people));
+        let was_used = self.feature(&usage.feature).is_ok_and(|i| self.usage[i].uses.on(day) > 0);
+        let is_counted = self.count_use(&usage.feature, day, usage.count, limits.features);
+        let verdict = if is_counted { Verdict::Applied } else { Verdict::Limited };
+        Merged { verdict, repeats: was_used && !is_news }
     }
 
     /// Over the limit the features with the smallest name hashes are tracked: which ones those
