@@ -93,15 +93,21 @@ impl Account {
         i64::from(day) ^ self.jitter_ms ^ self.told_wall_ms ^ (lengths ^ risks) as i64
     }
 
-    /// Reads a little of all that lies in memory of its own, so that the waits for it are one.
-    pub(super) fn glance_far(&self) {
+    /// Reads a little of what was decided and told about it.
+    pub(super) fn glance_at_decisions(&self) -> i64 {
         let Decisions { risks, published, history, .. } = &self.decisions;
         let told = published.as_ref().and_then(|told| told.lines.first());
-        let near = self.points.steady_until(true).0 ^ told.map_or(0, |line| line.contribution.into());
-        let phase = risks.first().map_or(0, |risk| risk.seq);
-        let closed = history.last_close().map_or(0, |(points, _)| points);
+        let told = told.map_or(0, |line| i64::from(line.contribution));
+        let phase = risks.first().map_or(0, |risk| i64::from(risk.seq));
+        let closed = history.last_close().map_or(0, |(points, _)| i64::from(points));
+        told ^ phase ^ closed
+    }
+
+    /// Reads a little of all that lies in memory of its own, so that the waits for it are one.
+    pub(super) fn glance_far(&self) {
+        let decided = self.glance_at_decisions() ^ i64::from(self.points.steady_until(true).0);
         let facts = self.facts.glance() ^ self.facts.glance_further() ^ self.facts.glance_at_series();
-        std::hint::black_box((near, phase, closed, facts));
+        std::hint::black_box((decided, facts));
     }
 
     /// About how many bytes of memory it takes.

@@ -17,7 +17,18 @@ impl Accounts {
         black_box(slots.clone().fold(0, |seen, slot| seen ^ self.slots[slot as usize].hash));
         let open = slots.filter_map(|slot| self.if_open(slot));
         black_box(open.clone().fold(0, |seen, account| seen ^ account.glance()));
-        black_box(open.fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
+        black_box(open.clone().fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
+        black_box(open.clone().fold(0, |seen, account| seen ^ account.glance_at_decisions()));
+        black_box(open.fold(0, |seen, account| seen ^ account.facts.glance_at_series()));
+    }
+
+    /// For accounts that are told next.
+    pub(super) fn approach_to_tell(&self, slots: impl Iterator<Item = u32> + Clone) {
+        black_box(slots.clone().fold(0, |seen, slot| seen ^ self.slots[slot as usize].hash));
+        let open = slots.filter_map(|slot| self.if_open(slot));
+        black_box(open.clone().fold(0, |seen, account| seen ^ account.glance()));
+        black_box(open.clone().fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
+        black_box(open.fold(0, |seen, account| seen ^ account.glance_at_decisions()));
     }
 
     /// For accounts of the next events, by id.
@@ -36,7 +47,9 @@ impl Accounts {
             black_box(open.clone().fold(0, |seen, account| seen ^ account.glance()));
             black_box(open.clone().fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
             black_box(open.clone().fold(0, |seen, account| seen ^ account.facts.glance()));
-            black_box(open.fold(0, |seen, account| seen ^ account.facts.glance_further()));
+            black_box(open.clone().fold(0, |seen, account| seen ^ account.facts.glance_further()));
+            black_box(open.clone().fold(0, |seen, account| seen ^ account.facts.glance_at_series()));
+            black_box(open.fold(0, |seen, account| seen ^ account.glance_at_decisions()));
         }
     }
 

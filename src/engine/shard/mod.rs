@@ -437,7 +437,11 @@ impl Shard {
         mut take: impl FnMut(ScoreRecord<'_>, &[u8]),
     ) {
         let Some(clock_ms) = self.clock_ms else { return };
-        for slot in self.waiting.take(&rested, most, &mut self.accounts.slots) {
+        let slots = self.waiting.take(&rested, most, &mut self.accounts.slots);
+        for (nth, &slot) in slots.iter().enumerate() {
+            if nth.is_multiple_of(Self::APPROACHED) {
+                self.accounts.approach_to_tell(slots[nth..].iter().copied().take(Self::APPROACHED));
+            }
             let place = self.accounts.slot_mut(slot);
             place.listed = false;
             let page = usize::from(place.page.0);
