@@ -84,7 +84,7 @@ fn consumer(options: &KafkaOptions) -> ClientConfig {
             ("check.crcs", "true"),
             // A broker gathers records for this long, or so many bytes of them: answers with a few records
             // each would cost both sides more than the records do, and empty ones are what being idle costs.
-            ("fetch.wait.max.ms", "30"),
+            ("fetch.wait.max.ms", "40"),
             ("fetch.min.bytes", "32768"),
             ("fetch.max.bytes", "52428800"),
             // At the limit of the queue the library would pause for a second.
