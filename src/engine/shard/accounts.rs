@@ -55,11 +55,35 @@ pub(super) enum Form {
     Packed(Packed),
 }
 
+/// Where an account is found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// A part of the hash: who looks for an account need not go to the slots of others.
+    tag: u32,
+    pub(super) slot: u32,
+}
+
+impl Place {
+    fn new(hash: u64, slot: u32) -> Place {
+        Place { tag: Place::tag(hash), slot }
+    }
+
+    /// Not the bits that the table goes by.
+    fn tag(hash: u64) -> u32 {
+        (hash >> 24) as u32
+    }
+
+    /// Whether it may be the one with this hash.
+    pub(super) fn may_be(self, hash: u64) -> bool {
+        self.tag == Place::tag(hash)
+    }
+}
+
 /// The accounts, by slot number, and where each is found by its id.
 #[derive(Debug)]
 pub(super) struct Accounts {
     pub(super) slots: Vec<Slot>,
-    pub(super) index: HashTable<u32>,
+    pub(super) index: HashTable<Place>,
     /// The open ones, the next to be packed first: those opened lately, and those that were used again
     /// while they were among these.
     tried: VecDeque<u32>,
@@ -115,7 +139,8 @@ impl Accounts {
     pub(super) fn find(&self, account: &str) -> Option<u32> {
         let hash = xxh3_64(account.as_bytes());
         let is_it = |slot: &Slot| slot.hash == hash && slot.is_called(account);
-        self.index.find(hash, |&slot| is_it(&self.slots[slot as usize])).copied()
+        let found = self.index.find(hash, |place| place.may_be(hash) && is_it(self.slot(place.slot)));
+        found.map(|place| place.slot)
     }
 
     /// Adds an account that is not here.
@@ -138,7 +163,7 @@ impl Accounts {
             form: Form::Open(Box::new(account)),
         });
         let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&slot| slots[slot as usize].hash);
+        self.index.insert_unique(hash, Place::new(hash, slot), |place| slots[place.slot as usize].hash);
         self.tried.push_back(slot);
         self.in_use = slot;
         // It is made for an event, and weighs little before.

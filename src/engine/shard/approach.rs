@@ -36,14 +36,15 @@ impl Accounts {
         let (mut slots, mut known) = ([0_u32; Shard::APPROACHED], 0);
         for (place, id) in slots.iter_mut().zip(ids) {
             let hash = xxh3_64(id);
-            // Another account of the same hash is looked at in vain.
-            if let Some(slot) = self.index.find(hash, |&slot| self.slots[slot as usize].hash == hash) {
-                *place = *slot;
+            // Another account with a hash like it is looked at in vain.
+            if let Some(found) = self.index.find(hash, |found| found.may_be(hash)) {
+                *place = found.slot;
                 known += 1;
             }
         }
-        let open = slots.iter().filter_map(|&slot| self.if_open(slot));
         if known > 0 {
+            black_box(slots.iter().fold(0, |seen, &slot| seen ^ self.slots[slot as usize].hash));
+            let open = slots.iter().filter_map(|&slot| self.if_open(slot));
             black_box(open.clone().fold(0, |seen, account| seen ^ account.glance()));
             black_box(open.clone().fold(0, |seen, account| seen ^ account.points.steady_until(true).0));
             black_box(open.clone().fold(0, |seen, account| seen ^ account.facts.glance()));
