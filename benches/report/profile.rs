@@ -15,7 +15,8 @@ use crate::sizes::Sizes;
 use crate::workload::{self, Encoding};
 
 /// Part of a symbol, and what that is part of; the first that fits counts.
-const RULES: [(&str, &str); 16] = [
+const RULES: [(&str, &str); 18] = [
+    ("Accounts>::approach", "memory of the next accounts, fetched side by side"),
     ("Transactions::send_offsets", "commit: wait, positions, end"),
     ("Transactions::send", "produce: hand records to the library"),
     ("Transactions::", "commit: wait, positions, end"),
@@ -24,6 +25,7 @@ const RULES: [(&str, &str); 16] = [
     ("Shard::advance", "deadlines: day turns, promises, holds"),
     ("Shard::drain", "what a commit tells: build the records"),
     ("worker::commit::", "put a commit together"),
+    ("Shard::evaluate", "score and rules, on events"),
     ("Evaluator::", "score and rules, on events"),
     ("engine::event::", "decode"),
     ("Shard::apply", "apply to facts and windows"),
