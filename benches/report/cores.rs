@@ -25,12 +25,21 @@ pub fn run(sizes: &Sizes) {
     let folder = tempfile::tempdir().expect("a folder");
     let files = write_parts(folder.path(), sizes.cores_events);
     let events = sizes.cores_events as f64;
+    let of_threads = || events / slowest(vec![Replayer::start(&files)]);
+    let of_processes = || {
+        let several = files.iter().map(|file| Replayer::start(std::slice::from_ref(file)));
+        events / slowest(several.collect())
+    };
     let (mut threads, mut processes) = (Vec::new(), Vec::new());
     for run in 0..sizes.cores_runs {
-        let one = vec![Replayer::start(&files)];
-        threads.push(events / slowest(one));
-        let several = files.iter().map(|file| Replayer::start(std::slice::from_ref(file))).collect();
-        processes.push(events / slowest(several));
+        // The machine changes its mind within seconds: whoever is first must not always be the same.
+        if run % 2 == 0 {
+            threads.push(of_threads());
+            processes.push(of_processes());
+        } else {
+            processes.push(of_processes());
+            threads.push(of_threads());
+        }
         eprintln!("# run {run}: threads {:.0}, processes {:.0} events/s", threads[run], processes[run]);
     }
     let ratios = threads.iter().zip(&processes).map(|(threads, processes)| threads / processes).collect();

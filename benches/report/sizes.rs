@@ -56,7 +56,7 @@ impl Sizes {
             typical_accounts: 1_000_000,
             ratio_events: 2_000_000,
             cores_events: 3_000_000,
-            cores_runs: 3,
+            cores_runs: 9,
             kafka_events: 5_000_000,
             kafka_runs: 2,
             checkpoint: Duration::from_secs(66),
