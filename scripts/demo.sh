@@ -4,12 +4,15 @@
 #
 # With --kafka as the first argument the demo runs on a real Kafka on port 9092 of this machine,
 # which is fetched and started if none runs; it goes on after the demo: scripts/kafka.sh stop.
+# The directory is then accountpulse-demo-kafka, since the one of the embedded log has another company.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 if [ "${1:-}" = --kafka ]; then
     shift
     set -- -c "$here/examples/kafka-local.yaml" "$@"
+    : "${ACCOUNTPULSE_DATA:=accountpulse-demo-kafka}"
+    export ACCOUNTPULSE_DATA
     on_kafka=yes
 fi
 "$here/scripts/setup-build-tools.sh"

@@ -206,7 +206,14 @@ fn expired_input_goes_only_when_no_recovery_can_need_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.storage.data_dir = folder.path().join("data");
-    let mut history = DemoState { seed: 3, accounts: 30, max_events: 6_000, end_ms: END_MS, complete: false };
+    let mut history = DemoState {
+        seed: 3,
+        accounts: 30,
+        max_events: 6_000,
+        end_ms: END_MS,
+        complete: false,
+        log: String::new(),
+    };
     let company = history.company();
     let opened = running::open(config.clone()).unwrap();
     history.load_history(&company, &opened.log, &config.storage.data_dir, &mut |_| ()).unwrap();
@@ -279,4 +286,36 @@ fn the_demo_starts_ends_and_goes_on() {
         assert_eq!(demo.wait().unwrap().code(), Some(0), "{start}: {rest:?}");
         assert!(rest.last().unwrap().starts_with("Ended."), "{start}: {rest:?}");
     }
+}
+
+#[test]
+fn a_demo_is_refused_where_directory_and_log_do_not_belong_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |data: &std::path::Path| {
+        let args = ["demo", "--data", data.to_str().unwrap(), "--accounts", "20", "--events", "4000"];
+        let output = accountpulse(&args).args(["--listen", "127.0.0.1:0"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // The company of this directory is on a cluster.
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let theirs = "Kafka at broker:9092, group g";
+    let state = serde_json::json!({
+        "seed": 7, "accounts": 20, "max_events": 4_000, "end_ms": END_MS, "complete": true, "log": theirs
+    });
+    std::fs::write(elsewhere.join("demo.json"), state.to_string()).unwrap();
+    let said = refused(&elsewhere);
+    assert!(said.contains(theirs) && said.contains("the embedded log") && said.contains("--data"), "{said}");
+    // This one has events, and no company.
+    let used = folder.path().join("used");
+    let instance = Process::start(&used, &[]);
+    let event = folder.path().join("one.jsonl");
+    let login =
+        r#"{"id":"e1","account_id":"acme","occurred_at":"2026-03-01T09:00:00Z","login":{"user_id":"u"}}"#;
+    std::fs::write(&event, format!("{login}\n")).unwrap();
+    expect(0, &["send", "--data", used.to_str().unwrap(), event.to_str().unwrap()]);
+    assert_eq!(instance.end("-TERM"), Some(0));
+    let said = refused(&used);
+    assert!(said.contains("holds 1 events already") && said.contains("--data"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! The made-up company of `demo`: what it is, how far its history is loaded, what it does now.
-//! `demo.json` in the data directory keeps what it is; how far it is loaded stands in the log
-//! itself, so a crash repeats and loses nothing.
+//! `demo.json` in the data directory keeps what it is and on which log; how far it is loaded stands
+//! in the log itself, so a crash repeats and loses nothing. A directory and a log that do not belong
+//! together are refused: one company would be mixed with another, or none be seen.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -31,6 +32,8 @@ pub struct DemoState {
     pub end_ms: i64,
     /// Whether all of history is in the log.
     pub complete: bool,
+    /// Which log it is on, in words.
+    pub log: String,
 }
 
 /// Why the demo cannot go on.
@@ -46,6 +49,35 @@ pub enum DemoError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The directory is of another log.
+    #[error(
+        "{} is of a demo on {theirs}, and this one is on {ours}; choose another directory with --data",
+        data_dir.display()
+    )]
+    OtherLog {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The log of its demo.
+        theirs: String,
+        /// The log of this one.
+        ours: String,
+    },
+    /// The log has events that no demo of this directory wrote.
+    #[error(
+        "{log} holds {events} events already, and none of a demo in {}; choose another directory with --data{}",
+        data_dir.display(),
+        if *is_shared { ", another `topics.prefix` and `kafka.group`, or remove what the broker holds" } else { "" }
+    )]
+    NotEmpty {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The log.
+        log: String,
+        /// How many.
+        events: u64,
+        /// Whether it lies elsewhere than the directory.
+        is_shared: bool,
+    },
     /// The log.
     #[error(transparent)]
     Log(#[from] StoreError),
@@ -53,12 +85,28 @@ pub enum DemoError {
 
 impl DemoState {
     /// The company of a data directory; `fresh` when it has none yet.
-    pub fn load_or(data_dir: &Path, fresh: DemoState) -> Result<DemoState, DemoError> {
+    ///
+    /// # Errors
+    /// When directory and log do not belong together, or cannot be read.
+    pub fn load_or(data_dir: &Path, fresh: DemoState, log: &RunningLog) -> Result<DemoState, DemoError> {
         let path = data_dir.join(FILE);
         let failed = |cause| DemoError::State { path: path.clone(), action: "read", cause };
+        let data_dir = data_dir.to_owned();
         match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.into())),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(fresh),
+            Ok(text) => {
+                let found: DemoState = serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
+                if found.log == fresh.log {
+                    return Ok(found);
+                }
+                Err(DemoError::OtherLog { data_dir, theirs: found.log, ours: fresh.log })
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => match appended(log)? {
+                0 => Ok(fresh),
+                events => {
+                    let is_shared = matches!(log, RunningLog::Kafka(_));
+                    Err(DemoError::NotEmpty { data_dir, log: fresh.log, events, is_shared })
+                }
+            },
             Err(cause) => Err(failed(cause)),
         }
     }

@@ -1,5 +1,5 @@
-//! `demo`: a made-up company on the embedded log, in one command. Ctrl-C ends it, the same command
-//! goes on where it stopped.
+//! `demo`: a made-up company on the embedded log, or on Kafka if configured so, in one command.
+//! Ctrl-C ends it, the same command goes on where it stopped.
 
 mod board;
 
@@ -18,7 +18,7 @@ use crate::app::demo::{DemoState, LiveFeed, appended};
 use crate::app::running::{self, Running};
 use crate::app::store::RunningLog;
 use crate::clock;
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat, LogKind};
 use crate::simulate::{Company, LiveOptions};
 
 /// How often progress is looked at.
@@ -30,7 +30,7 @@ const QUIET_LOOKS: u32 = 10;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  accountpulse demo\n  accountpulse demo --events 100000 --data /tmp/demo\n\n\
-                        Remove the data directory to begin anew."
+                        Remove the data directory to begin anew; on Kafka, what the broker holds as well."
 )]
 pub struct Args {
     /// Data directory
@@ -60,6 +60,7 @@ pub fn run(args: &Args, global: &Global) -> Done {
         config.log.level = "warn".to_owned();
     }
     global.start_logs(&config)?;
+    let log = log_of(&config);
     let opened = running::open(config).map_err(not_started)?;
     opened.prepare().map_err(|sentence| Failure::new(Exit::LogUnavailable, format!("error: {sentence}")))?;
     let fresh = DemoState {
@@ -68,8 +69,9 @@ pub fn run(args: &Args, global: &Global) -> Done {
         max_events: args.events as usize,
         end_ms: clock::wall_ms(),
         complete: false,
+        log,
     };
-    let mut state = DemoState::load_or(&args.data, fresh).map_err(failed)?;
+    let mut state = DemoState::load_or(&args.data, fresh, &opened.log).map_err(failed)?;
     anstream::println!("A made-up company with {} customers, in {}", state.accounts, args.data.display());
     let company = state.company();
     if !state.complete {
@@ -92,6 +94,14 @@ pub fn run(args: &Args, global: &Global) -> Done {
     instance.stop();
     anstream::println!("Ended. The same command goes on from here.");
     Ok(Exit::Ok)
+}
+
+/// The log of a configuration, in words.
+fn log_of(config: &Config) -> String {
+    match config.storage.log {
+        LogKind::Local => "the embedded log".to_owned(),
+        LogKind::Kafka => format!("Kafka at {}, group {}", config.kafka.brokers, config.kafka.group),
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
