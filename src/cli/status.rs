@@ -76,7 +76,8 @@ fn text(status: &ClusterStatus) -> String {
             or_dash(shard.commit.map(|commit| commit.to_string())),
             shard.lag,
             or_dash(shard.clock_ms.map(rfc3339)),
-            or_dash(shard.clock_delay_seconds.map(|seconds| format!("{seconds:.1} s"))),
+            // Two clocks of two machines: a shard is not ahead.
+            or_dash(shard.clock_delay_seconds.map(|seconds| format!("{:.1} s", seconds.max(0.0)))),
         );
     }
     out
