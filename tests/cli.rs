@@ -319,3 +319,18 @@ fn a_demo_is_refused_where_directory_and_log_do_not_belong_together() {
     let said = refused(&used);
     assert!(said.contains("holds 1 events already") && said.contains("--data"), "{said}");
 }
+
+#[test]
+fn the_example_file_is_taken_whole_and_raises_risks() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/events.jsonl");
+    let output = accountpulse(&["replay", file, "--until", "2026-03-31T00:00:00Z"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let outputs = String::from_utf8(output.stdout).unwrap();
+    for rule in ["renewal_at_risk", "detractor", "late_payment", "champion_departed"] {
+        assert!(outputs.contains(&format!("\"rule\":\"{rule}\"")), "{rule}: {outputs}");
+    }
+    assert!(String::from_utf8_lossy(&output.stderr).contains(" 0 refused"), "{:?}", output.stderr);
+}
