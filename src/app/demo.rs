@@ -64,9 +64,13 @@ pub enum DemoError {
     },
     /// The log has events that no demo of this directory wrote.
     #[error(
-        "{log} holds {events} events already, and none of a demo in {}; choose another directory with --data{}",
+        "{log} holds {events} events already, and none of a demo in {}; choose {}",
         data_dir.display(),
-        if *is_shared { ", another `topics.prefix` and `kafka.group`, or remove what the broker holds" } else { "" }
+        if *is_shared {
+            "another `topics.prefix` and `kafka.group`, or remove what the broker holds"
+        } else {
+            "another directory with --data"
+        }
     )]
     NotEmpty {
         /// The directory.
